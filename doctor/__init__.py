@@ -1,0 +1,1 @@
+"""The doctor: reads training logs, finds what is wrong, prescribes patches of the spec."""

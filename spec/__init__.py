@@ -1,0 +1,1 @@
+"""The language: models of a spec, YAML with positions, findings and how they are shown."""

@@ -1,0 +1,1 @@
+"""One template per emitted file; data, not code."""
