@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence as Items
 from typing import Any
 
-from ftspec.spec.canonical import FLAT_ROUTES, SECTIONS_OF_THE_FULL_FORM
+from ftspec.spec.canonical import FLAT_ROUTES, SECTIONS_OF_THE_FULL_FORM, canonical
 from ftspec.spec.finding import Edit
 from ftspec.spec.reader import read, resolve
-from ftspec.spec.tree import Node, Scalar, Sequence, Table, plain
+from ftspec.spec.tree import Node, Scalar, Sequence, Table, descend, plain
 
 _SHORT = {"model": "name", "method": "type", "data": "train", "hardware": "gpu"}
 _PLAIN_WORD = re.compile(
@@ -50,12 +50,28 @@ def set_key(text: str, route: tuple[str, ...], value: Any) -> str:
     raw = _raw_route(source.root, route, value)
     if raw is None:
         raise CannotEditError(f"the flat form has no key for `{'.'.join(route)}`")
-    raw_route, value = raw
-    edited = _set(source.text, source.root, raw_route, value)
+    edited = _set(source.text, source.root, *raw)
     check = read(edited, "spec")
-    if check.root is None or check.findings:
+    asked = _with(_values(source.root), route, value)
+    if check.root is None or check.findings or _values(check.root) != asked:
         raise CannotEditError(f"`{'.'.join(route)}` cannot be set in this layout")
-    return edited
+    return text[: len(text) - len(source.text)] + edited  # a byte-order mark stays
+
+
+def _values(root: Table) -> dict[str, Any]:
+    """Return the full form as plain data; an empty section says nothing."""
+    full = plain(canonical(root).root)
+    return {key: value for key, value in full.items() if value not in (None, {})}
+
+
+def _with(values: dict[str, Any], route: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return `values` with one key set, as reading its literal gives it."""
+    head, rest = route[0], route[1:]
+    if rest:
+        inner = values.get(head)
+        return {**values, head: _with(inner if isinstance(inner, dict) else {}, rest, value)}
+    written = read(f"key: {literal(value)}", "value").root
+    return {**values, head: plain(written)["key"] if written else None}
 
 
 def _raw_route(
@@ -67,22 +83,26 @@ def _raw_route(
     if route == ("method", "type") and value in ("lora", "qlora"):
         return ("use_4bit",), value == "qlora"
     for key, full in FLAT_ROUTES.items():
-        if full == route and key != "use_4bit":
+        if full == route and key != "use_4bit" and not _stands(root, route):
             return (key,), value
     return None if route[0] in SECTIONS_OF_THE_FULL_FORM else (route, value)
 
 
+def _stands(root: Table, route: tuple[str, ...]) -> bool:
+    return descend(root, route)[2] == len(route)
+
+
 def _set(text: str, root: Table, route: tuple[str, ...], value: Any) -> str:
     key = route[0]
-    written = literal(value)
+    written, eol = literal(value), _eol(text)
     if root.flow and (key not in root.entries or plain(root.entries[key].node) is None):
         return _set_in_table(text, root, route, value)
     if len(route) == 1:
         if key in root.entries:
             return _replace(text, root.entries[key].node, written)
-        return _append(text, f"{key}: {written}\n")
+        return _append(text, f"{key}: {written}{eol}")
     if key not in root.entries:
-        return _append(text, f"{key}:\n  {_nested(route[1:], written)}\n")
+        return _append(text, f"{key}:{eol}  {_nested(route[1:], written)}{eol}")
     entry = root.entries[key]
     node = entry.node
     if isinstance(node, Table):
@@ -91,7 +111,9 @@ def _set(text: str, root: Table, route: tuple[str, ...], value: Any) -> str:
         return _replace(text, node, "{" + _nested(route[1:], written) + "}")
     if isinstance(node, Scalar) and node.value is None:
         at = _line_end(text, entry.key_span.end)
-        return f"{text[:at]}\n  {_nested(route[1:], written)}{text[at:]}"
+        return f"{text[:at]}{eol}  {_nested(route[1:], written)}{text[at:]}"
+    if isinstance(node, Scalar) and node.value == "auto":
+        return _replace(text, node, f"{{{_nested(route[1:], written)}}}")
     inner = _SHORT.get(key)
     if inner is None:
         raise CannotEditError(f"`{key}` is not a section here")
@@ -113,20 +135,23 @@ def _set_in_table(text: str, table: Table, route: tuple[str, ...], value: Any) -
             text, node, written if len(route) == 1 else f"{{{_nested(route[1:], written)}}}"
         )
     addition = _nested(route, written)
-    if table.flow:
-        at = table.span.end - 1
-        head = text[:at].rstrip()
-        comma = "" if head.endswith((",", "{")) else ", "
-        return f"{head}{comma}{addition}{text[at:]}"
+    if not table.entries:
+        at = table.span.start + 1
+        return f"{text[:at]}{addition}{text[at:]}"
     last = list(table.entries.values())[-1]
+    if table.flow:
+        at = max(_end(last.node), last.key_span.end)
+        return f"{text[:at]}, {addition}{text[at:]}"
     first = next(iter(table.entries.values()))
     column = first.key_span.start - (text.rfind("\n", 0, first.key_span.start) + 1)
-    at = _line_end(text, max(_end(last.node), last.key_span.end))
-    return f"{text[:at]}\n{' ' * column}{addition}{text[at:]}"
+    end = max(_end(last.node), last.key_span.end)
+    at = _line_end(text, len(text[:end].rstrip()))  # a block of text ends on the next line
+    return f"{text[:at]}{_eol(text)}{' ' * column}{addition}{text[at:]}"
 
 
 def _replace(text: str, node: Node, written: str) -> str:
     start, end = node.span.start, _end(node)
+    end = start + len(text[start:end].rstrip())  # a block of text ends on the next line
     if isinstance(node, Scalar) and start == end and start and text[start - 1] == ":":
         written = f" {written}"  # an empty value stands right after its colon
     return text[:start] + written + text[end:]
@@ -150,7 +175,11 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _append(text: str, addition: str) -> str:
-    return text + ("" if not text or text.endswith("\n") else "\n") + addition
+    return text + ("" if not text or text.endswith("\n") else _eol(text)) + addition
+
+
+def _eol(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _nested(route: tuple[str, ...], written: str) -> str:
@@ -177,7 +206,13 @@ def literal(value: Any) -> str:
     text = str(value)
     if _PLAIN_WORD.fullmatch(text) and resolve(text) == text:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return "".join(map(_escaped, json.dumps(text, ensure_ascii=False)))
+
+
+def _escaped(ch: str) -> str:
+    if ch.isprintable():
+        return ch
+    return f"\\u{ord(ch):04x}" if ord(ch) <= 0xFFFF else f"\\U{ord(ch):08x}"
 
 
 def number(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -112,10 +113,21 @@ class Finding:
             "end_column": place.end_column if place else None,
             "route": list(self.route),
             "help": self.help,
-            "evidence": dict(self.evidence),
+            "evidence": json_value(dict(self.evidence)),
             "confidence": self.confidence,
             "prescriptions": [item.as_json() for item in self.prescriptions],
         }
+
+
+def json_value(value: Any) -> Any:
+    """Return a value with what JSON has no word for, infinity and NaN, written as text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def worst(findings: list[Finding]) -> Severity | None:

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from ftspec.spec.values import Checkpointing, EvalSource, Open, Size, Texts, Warmup, refuse
+from ftspec.spec.values import (
+    Checkpointing,
+    EvalSource,
+    Open,
+    Size,
+    SwitchAllowed,
+    Texts,
+    Warmup,
+    Words,
+    refuse,
+)
 
 MethodName = Literal["full", "lora", "qlora", "prefix", "prompt"]
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -84,7 +94,7 @@ class Method(Section):
     bias: Open[Literal["none", "all", "lora_only"]] = Field(
         None, description="Which biases are trained beside the adapters."
     )
-    modules_to_save: Open[Texts] = Field(
+    modules_to_save: Open[Words[Annotated[str, Field(min_length=1)]]] = Field(
         None, description="Modules trained in full beside the adapters."
     )
     quantization: Open[Quantization] = Field(
@@ -174,11 +184,9 @@ class Train(Section):
     save_limit: Open[int] = Field(None, ge=1, description="Checkpoints kept.")
     eval_batch_size: Open[int] = Field(None, ge=1, le=4096, description="Rows evaluated at once.")
     early_stopping: Annotated[
-        Open[Literal[False] | EarlyStopping], BeforeValidator(_early_stopping)
+        Open[Literal[False] | EarlyStopping], BeforeValidator(_early_stopping), SwitchAllowed()
     ] = Field(None, description="Stop when the held-out loss no longer falls.")
-    report_to: Open[tuple[Tracker, ...]] = Field(
-        None, strict=False, description="Experiment trackers."
-    )
+    report_to: Open[Words[Tracker]] = Field(None, description="Experiment trackers.")
 
 
 class Hardware(Section):
@@ -201,10 +209,8 @@ class Tune(Section):
     overfitting: Literal["auto", "suggest", "off"] = Field(
         "auto", description="Keep the run from overfitting."
     )
-    allow: tuple[Leave, ...] = Field(
-        (),
-        strict=False,
-        description="Changes of what is learnt that need no further question.",
+    allow: Words[Leave] = Field(
+        (), description="Changes of what is learnt that need no further question."
     )
 
 
@@ -231,8 +237,8 @@ class Spec(Section):
     train: Train = Train.model_validate({})
     hardware: Hardware = Hardware.model_validate({})
     tune: Tune = Tune.model_validate({})
-    evaluate: tuple[Metric, ...] | None = Field(
-        None, strict=False, description="What is measured after training; open: perplexity."
+    evaluate: Open[Words[Metric]] = Field(
+        None, description="What is measured after training; open: perplexity."
     )
     run: Run = Run.model_validate({})
     output: Open[str] = Field(

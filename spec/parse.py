@@ -8,9 +8,9 @@ from ftspec.spec.canonical import canonical
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.model import Spec
 from ftspec.spec.reader import Source, read
-from ftspec.spec.rules import SPEC_RULES
+from ftspec.spec.rules.fields import FIELD_RULES
 from ftspec.spec.tree import Table, place_of, span_of
-from ftspec.spec.validate import validate
+from ftspec.spec.validate import salvage, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,28 @@ def parse(data: bytes | str, name: str) -> Parsed:
         return Parsed(source, None, None, source.findings)
     full = canonical(source.root)
     spec, shape = validate(full.root)
-    findings = [*full.findings, *shape]
-    if spec is not None:
-        findings += [finding for rule in SPEC_RULES for finding in rule.find(spec)]
+    findings = [*full.findings, *shape, *_contradictions(spec, full.root, shape)]
     parsed = Parsed(source, full.root, spec, (), full.flat)
     original = Parsed(source, source.root, None, ())
     placed = [
         original.placed(item) if item.name == "mixed-forms" else parsed.placed(item)
         for item in findings
     ]
-    every = sorted([*source.findings, *placed], key=by_place)
+    said = {item.place for item in source.findings}
+    fresh = [item for item in placed if item.place not in said]
+    every = sorted([*source.findings, *fresh], key=by_place)
     broken = any(item.severity is Severity.ERROR for item in every)
     return Parsed(source, full.root, None if broken else spec, tuple(every), full.flat)
+
+
+def _contradictions(spec: Spec | None, root: Table, shape: list[Finding]) -> list[Finding]:
+    """Apply the rules about fields; where keys are faulty, to the sections without faults."""
+    rest = spec or salvage(root, shape)
+    if rest is None:
+        return []
+    faulty = {item.route[0] for item in shape if item.name != "unknown-key"}
+    found = [finding for rule in FIELD_RULES for finding in rule.find(rest)]
+    return [finding for finding in found if finding.route[0] not in faulty]
 
 
 def by_place(finding: Finding) -> tuple[int, int, str]:

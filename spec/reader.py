@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 
@@ -88,7 +88,17 @@ def _broken(error: yaml.MarkedYAMLError, text: str) -> Iterator[Finding]:
     tab = reading.tab_indentation.tab_before(text, at)
     if tab is not None:
         return reading.tab_indentation.find(tab)
-    return reading.broken_yaml.find((error.problem or "", error.context or "", at, text))
+    if error.context == "while scanning an alias" and error.context_mark:
+        start = error.context_mark.index
+        name = re.match(r"\*([^\s,\]}]*)", text[start:])
+        word = name[1] if name else ""
+        return reading.unknown_anchor.find((word, start, start + 1 + len(word)))
+    problem, context, opened = error.problem or "", error.context or "", error.context_mark
+    opens = "quoted scalar" in context or "flow" in context
+    if opens and opened and mark and opened.line < mark.line:
+        # the parser stops lines later; what is at fault is the bracket or the quote
+        at, problem = opened.index, "opens here and is not closed"
+    return reading.broken_yaml.find((problem, context, at, text))
 
 
 class _Stop(Exception):
@@ -153,7 +163,13 @@ class _Builder:
         if name not in self._anchors:
             self._stop(reading.unknown_anchor.find((name, span.start, span.end)))
         node, size = self._anchors[name]
-        self._add(node, None, size, span)
+        # The alias stands where it is written; what is inside it stands at the anchor.
+        here = (
+            replace(node, span=span)
+            if isinstance(node, Scalar)
+            else replace(node, span=span, flow=True)
+        )
+        self._add(here, None, size)
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         start = _span(event).start
@@ -174,12 +190,12 @@ class _Builder:
         self._add(node, top.anchor, 1)
 
     def _refuse_tag(self, event: yaml.NodeEvent, span: Span) -> None:
-        tag = getattr(event, "tag", None)
+        tag = (getattr(event, "tag", None) or "").replace("tag:yaml.org,2002:", "!!", 1)
         if tag and tag != "!":
             self.findings.extend(reading.yaml_tag.find((tag, span.start, span.end)))
 
-    def _add(self, node: Node, anchor: str | None, size: int, span: Span | None = None) -> None:
-        span = span or node.span
+    def _add(self, node: Node, anchor: str | None, size: int) -> None:
+        span = node.span
         self._nodes += size
         if self._nodes > MAX_NODES:
             self._stop(reading.too_many_nodes.find((span.start, span.end, MAX_NODES)))

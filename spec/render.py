@@ -21,27 +21,29 @@ def no_paint(text: str, style: str) -> str:
 def render(finding: Finding, text: str | None = None, paint: Paint = no_paint) -> str:
     """Return a finding as lines of text; `text` is the file that its place refers to."""
     head = paint(f"{finding.severity.value}[{finding.code}]", COLOURS[finding.severity])
-    lines = [f"{head}: {paint(finding.title, 'bold')}"]
+    lines = [f"{head}: {paint(printable(finding.title), 'bold')}"]
     place = finding.place
     if place is not None:
         lines += _at(finding, place, text, paint)
     elif finding.found:
-        lines.append(f"  {paint('=', 'blue')} {finding.found}")
+        lines.append(f"  {paint('=', 'blue')} {printable(finding.found)}")
     gutter = " " * (len(str(place.line)) if place else 1)
     for number, line in enumerate(finding.help.splitlines()):
         label = paint("help:", "bold green") if number == 0 else "     "
-        lines.append(f"{gutter} {paint('=', 'blue')} {label} {line}")
+        lines.append(f"{gutter} {paint('=', 'blue')} {label} {printable(line)}")
     return "\n".join(lines)
 
 
 def _at(finding: Finding, place: Place, text: str | None, paint: Paint) -> list[str]:
     width = len(str(place.line))
     bar = paint("|", "blue")
-    lines = [f"{' ' * width}{paint('-->', 'blue')} {place.file}:{place.line}:{place.column}"]
+    lines = [
+        f"{' ' * width}{paint('-->', 'blue')} {printable(place.file)}:{place.line}:{place.column}"
+    ]
     all_lines = (text or "").split("\n")
     if text is None or place.line > len(all_lines) or not text.strip():
         if finding.found:
-            lines.append(f"{' ' * width} {paint('=', 'blue')} {finding.found}")
+            lines.append(f"{' ' * width} {paint('=', 'blue')} {printable(finding.found)}")
         return lines
     line = all_lines[place.line - 1].rstrip("\r")
     end = place.end_column if place.end_line == place.line else len(line) + 1
@@ -49,7 +51,7 @@ def _at(finding: Finding, place: Place, text: str | None, paint: Paint) -> list[
     marker = " " * _cells(shown[:start]) + "^" * max(1, _cells(shown[start:stop]))
     lines.append(f"{' ' * width} {bar}")
     lines.append(f"{paint(str(place.line), 'blue')} {bar} {printable(shown)}")
-    caret = paint(f"{marker} {finding.found}".rstrip(), COLOURS[finding.severity])
+    caret = paint(f"{marker} {printable(finding.found)}".rstrip(), COLOURS[finding.severity])
     lines.append(f"{' ' * width} {bar} {caret}")
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import types
 import typing
@@ -16,11 +17,13 @@ from ftspec.spec.finding import Finding, Route
 from ftspec.spec.rules.shape import missing_key, out_of_range, unknown_key, wrong_type
 from ftspec.spec.tree import Table, descend, plain
 
+UNION = model.EarlyStopping.__name__
+
 _BOUNDS = {
     "greater_than": ("above {gt:g}", "gt"),
-    "greater_than_equal": ("at least {ge:,}", "ge"),
+    "greater_than_equal": ("at least {ge:,.12g}", "ge"),
     "less_than": ("under {lt:g}", "lt"),
-    "less_than_equal": ("at most {le:,}", "le"),
+    "less_than_equal": ("at most {le:,.12g}", "le"),
     "string_too_short": ("a text that is not empty", "min_length"),
     "finite_number": ("a finite number", ""),
 }
@@ -47,6 +50,29 @@ def validate(root: Table) -> tuple[model.Spec | None, list[Finding]]:
             for finding in _finding(root, details)
         ]
         return None, found
+
+
+def salvage(root: Table, findings: list[Finding]) -> model.Spec | None:
+    """Return what a spec says without the keys that `findings` are about, or None.
+
+    Its contradictions can then be told together with its faulty keys.
+    """
+    data = plain(root)
+    for finding in findings:
+        _drop(data, finding.route)
+    data.setdefault("model", {"name": "model"})
+    try:
+        return model.Spec.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def _drop(data: typing.Any, route: Route) -> None:
+    keys = list(itertools.takewhile(lambda step: isinstance(step, str), route))
+    for key in keys[:-1]:
+        data = data.get(key) if isinstance(data, dict) else None
+    if isinstance(data, dict) and keys:
+        data.pop(keys[-1], None)
 
 
 def _finding(root: Table, details: ErrorDetails) -> Iterator[Finding]:
@@ -76,8 +102,12 @@ def _expected(kind: str, context: Mapping[str, typing.Any], message: str) -> str
 
 
 def _route(loc: tuple[int | str, ...]) -> Route:
-    """Drop the names of classes that pydantic puts into the location of a union's error."""
-    return tuple(step for step in loc if not (isinstance(step, str) and step[:1].isupper()))
+    """Drop the class's name that pydantic puts into the location of a union's error.
+
+    `early_stopping` is the one union with a class; a user's own key may look like a class too.
+    """
+    pairs = zip((None, *loc), loc, strict=False)
+    return tuple(step for before, step in pairs if before != "early_stopping" or step != UNION)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
@@ -45,6 +46,36 @@ def _auto_is_open(value: Any) -> Any:
 Open = Annotated[Value | None, BeforeValidator(_auto_is_open), _AutoAllowed()]
 
 
+class SwitchAllowed:
+    """Lets the JSON schema of a section admit `true` in its place."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler(core)
+        return {"anyOf": [{"const": True}, schema]}
+
+
+class _OneOrNoneAllowed:
+    """Lets the JSON schema of a list admit one item alone, and the word `none`."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler(core)
+        return {"anyOf": [schema, schema["items"], {"const": "none"}]}
+
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, str):
+        return () if value == "none" else (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+# A list of words. One word alone is a list of one; `none` is an empty list.
+Words = Annotated[tuple[Value, ...], BeforeValidator(_as_tuple), _OneOrNoneAllowed()]
+
+
 def parse_size(text: str) -> int | None:
     """Return a size such as `20GiB` or `16 GB` in bytes, or None where the text is no size."""
     match = _SIZE.fullmatch(text)
@@ -70,6 +101,8 @@ def _eval(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | float):
         raise refuse("a share such as `5%`, a path, or `none`")
     if isinstance(value, float):
+        if not math.isfinite(value):
+            raise out_of_range("a share above 0 % and under 100 %")
         value = f"{value * 100:g}%"
     share = parse_share(value)
     if share is not None and not 0 < share < 1:
@@ -101,7 +134,7 @@ def _one_of(words: tuple[Any, ...], *, else_: str) -> Callable[[Any], Any]:
 def _warmup(value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise refuse("a share under 1 or a number of steps")
-    if value < 0 or (value >= 1 and value != int(value)):
+    if not math.isfinite(value) or value < 0 or (value >= 1 and value != int(value)):
         raise out_of_range("a share from 0 to 1, or a whole number of steps")
     return int(value) if value >= 1 else float(value)
 

@@ -57,6 +57,10 @@ def hint(problem: str, context: str) -> str:
         return "write `key: value`, with a space after the colon"
     if "expected <block end>" in problem:
         return "give keys of one section the same indentation"
+    if "scanning an anchor" in context:
+        return "quote the value: YAML reads a leading `&` as an anchor"
+    if "\\t" in problem:
+        return "write a space instead of the tab"
     if "cannot start any token" in problem:
         return "quote the value: it starts with a character that YAML reserves"
     return "mend this line, or the end of the line before"

@@ -11,9 +11,11 @@ Evidence it needs
     The text of the spec.
 
 Example
+    Where `\\t` is a tab:
+
     ```yaml
     method:
-    \ttype: lora
+    \\ttype: lora
     ```
 
 What to do

@@ -32,11 +32,13 @@ from ftspec.spec.rule import Rule
 def find(subject: tuple[Route, object, str]) -> Iterator[Finding]:
     """Yield the finding for a value that lies outside what is `expected`."""
     route, value, expected = subject
+    key = next(step for step in reversed(route) if isinstance(step, str))
+    number = f"a number {'of ' if expected.startswith('at ') else ''}{expected}"
     yield RULE.finding(
-        f"`{route[-1]}` is out of range: `{value}`",
+        f"`{key}` is out of range: {f'`{value}`' if value != '' else 'it is empty'}",
         route=route,
         found=f"expected {expected}",
-        help=f"write {expected}" if expected.startswith("a ") else f"write a value {expected}",
+        help=f"write {expected if expected.startswith('a ') else number}",
         evidence={"value": value, "expected": expected},
     )
 

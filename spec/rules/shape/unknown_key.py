@@ -26,6 +26,7 @@ References
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterator, Mapping
 
 from ftspec.spec.finding import Finding, Route, Severity
@@ -113,7 +114,7 @@ def _help(
 ) -> str:
     if suggestion is None:
         names = ", ".join(f"`{name}`" for name in keys.get(section, ()))
-        return f"known here: {names}" if names else "remove it"
+        return textwrap.fill(f"known here: {names}", 92) if names else "remove it"
     owner, _, name = suggestion.rpartition(".")
     if owner == section:
         return f"did you mean `{name}`?"

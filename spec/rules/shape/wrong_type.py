@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterator
 
@@ -40,8 +41,10 @@ _WORDS_OF_YAML_1_1 = {"yes": "true", "on": "true", "no": "false", "off": "false"
 def find(subject: tuple[Route, Node, str]) -> Iterator[Finding]:
     """Yield the finding for the node at a route that should have been what is `expected`."""
     route, node, expected = subject
+    key = next((step for step in reversed(route) if isinstance(step, str)), "the spec")
+    cannot = "cannot hold" if route and isinstance(route[-1], int) else "cannot be"
     yield RULE.finding(
-        f"`{route[-1] if route else 'the spec'}` cannot be {_shown(node)}",
+        f"`{key}` {cannot} {_shown(node)}",
         route=route,
         found=f"expected {expected}",
         help=_help(node, expected),
@@ -51,7 +54,7 @@ def find(subject: tuple[Route, Node, str]) -> Iterator[Finding]:
 
 def _shown(node: Node) -> str:
     if isinstance(node, Sequence):
-        return "a list"
+        return "a list" if node.items else "an empty list"
     if not isinstance(node, Scalar):
         return "a section"
     if node.value is None:
@@ -64,21 +67,35 @@ def _shown(node: Node) -> str:
 def _help(node: Node, expected: str) -> str:
     value = node.value if isinstance(node, Scalar) else None
     if isinstance(value, str):
-        word = _WORDS_OF_YAML_1_1.get(value.lower())
-        if word and "true" in expected:
-            return f"write `{word}`: in YAML 1.2 `{value}` is a word, not a truth value"
-        choices = re.findall(r"`([^`]+)`", expected)
-        for near in difflib.get_close_matches(value.lower(), choices, n=1, cutoff=0.6):
-            return f"did you mean `{near}`?"
-        if "number" in expected or "integer" in expected:
-            try:
-                float(value.replace(",", "").replace("_", ""))
-            except ValueError:
-                return ""
-            return "write the number without quotes, commas or underscores"
-    if isinstance(value, float) and "integer" in expected and value == int(value):
+        return _help_with_text(value, expected)
+    if isinstance(value, float) and "integer" in expected and value.is_integer():
         return f"write `{int(value)}`"
-    return ""
+    if isinstance(value, int) and not isinstance(value, bool) and "a size" in expected:
+        return f"did you mean `{value}GiB`?"
+    if expected == "a section of keys":
+        return "write `key: value` lines under it, indented by two spaces"
+    return f"write {expected}"
+
+
+def _help_with_text(value: str, expected: str) -> str:
+    word = _WORDS_OF_YAML_1_1.get(value.lower())
+    if word and "true" in expected:
+        return f"write `{word}`: in YAML 1.2 `{value}` is a word, not a truth value"
+    choices = re.findall(r"`([^`]+)`", expected)
+    for near in difflib.get_close_matches(value.lower(), choices, n=1, cutoff=0.6):
+        return f"did you mean `{near}`?"
+    if "number" in expected or "integer" in expected:
+        bare = value.strip().replace(",", "").replace("_", "")
+        if _is_number(bare):
+            return f"write `{bare}`" + (", without quotes" if bare == value else "")
+    return f"write {expected}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 RULE = Rule("FT102", "wrong-type", Severity.ERROR, find)

@@ -1,0 +1,186 @@
+"""From a plan to the files of a project: the templates choose and place, nothing is decided."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import ftspec.templates
+from ftspec.compiler.plan import Plan
+from ftspec.spec.edit import number
+
+SCRIPTS = ("train.py", "journal.py", "evaluate.py", "merge.py", "chat.py")
+METHOD_WORDS = {
+    "full": "training all of its weights",
+    "lora": "LoRA",
+    "qlora": "QLoRA (LoRA on a quantized base)",
+    "prefix": "prefix tuning",
+    "prompt": "prompt tuning",
+}
+ADAPTER_CLASSES = {
+    "lora": "LoraConfig",
+    "qlora": "LoraConfig",
+    "prefix": "PrefixTuningConfig",
+    "prompt": "PromptTuningConfig",
+}
+GIB = 2**30
+LINE = 88  # the formatter's default width, which the emitted code keeps to
+
+
+def emit(plan: Plan) -> dict[str, bytes]:
+    """Return the files of the project, by their path in it. The same plan gives the same bytes."""
+    context = _context(plan)
+    names = [*SCRIPTS, "requirements.txt", "README.md"]
+    if plan.model.gguf is not None:
+        names.append("convert.py")
+    files = {name: _render(name, context) for name in names}
+    if plan.model.chat_template is not None:
+        files["chat_template.jinja"] = plan.model.chat_template
+    files["plan.json"] = plan.to_json()
+    files["ftspec.yaml"] = plan.spec.text
+    return {name: files[name].encode("utf-8") for name in sorted(files)}
+
+
+def _render(name: str, context: Mapping[str, Any]) -> str:
+    return _environment().get_template(f"{name}.j2").render(context)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    folder = Path(next(iter(ftspec.templates.__path__)))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        line_statement_prefix="#%",
+        autoescape=False,
+    )
+    environment.filters |= {"py": python_literal, "num": python_number, "words": plain_words}
+    environment.filters["shell"] = plain_words
+    return environment
+
+
+def python_literal(value: Any) -> str:
+    """Write a value as a Python literal, in the formatter's own style.
+
+    Every value of a spec enters emitted code through this filter or `python_number`.
+    """
+    if isinstance(value, str):
+        return _string(value)
+    if value is None or isinstance(value, bool | int):
+        return repr(value)
+    if isinstance(value, float):
+        return python_number(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(python_literal(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        items = (f"{python_literal(k)}: {python_literal(v)}" for k, v in value.items())
+        return "{" + ", ".join(items) + "}"
+    raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def _string(value: str) -> str:
+    """Quote as the formatter does: double quotes, unless single ones save escapes."""
+    quote = "'" if value.count('"') > value.count("'") else '"'
+    shown = repr(value)
+    body = shown[1:-1].replace("\\'", "'") if shown[0] == "'" else shown[1:-1]
+    return quote + body.replace(quote, "\\" + quote) + quote
+
+
+def python_number(value: float) -> str:
+    """Write a number as a person would: `2e-4`, `0.05`, `3`."""
+    return number(value)
+
+
+def plain_words(value: str) -> str:
+    """Return text that is safe in a docstring, a comment or a shell line: printable, no quotes."""
+    kept = "".join(ch if ch.isprintable() and ch not in "\"'\\`$" else "_" for ch in value)
+    return kept[:60]
+
+
+def _context(plan: Plan) -> dict[str, Any]:
+    adapter = ADAPTER_CLASSES.get(plan.method.type)
+    cuda = plan.hardware.device == "cuda"
+    return {
+        "plan": plan,
+        "columns": plan.data.columns,
+        "cuda": cuda,
+        "single": cuda and plan.hardware.count == 1 and plan.hardware.nodes == 1,
+        "ranks": plan.memory.ranks,
+        "chat": plan.data.format in ("alpaca", "sharegpt", "messages"),
+        "lora": plan.method.type in ("lora", "qlora"),
+        "quantized": plan.method.quantization != "none",
+        "evaluates": plan.data.eval_from != "none",
+        "template_file": plan.model.chat_template is not None,
+        "adapter_class": adapter,
+        "method_words": METHOD_WORDS[plan.method.type],
+        "model_literal": _model(plan),
+        "assign": assign,
+        "comments": _comments(plan),
+    }
+
+
+def _comments(plan: Plan) -> dict[str, str]:
+    """The arithmetic that stands in comments beside constants."""
+    data, train = plan.data, plan.train
+    ranks = plan.memory.ranks
+    a_step = f"{train.batch_size} rows x {train.gradient_accumulation}"
+    a_step += f" x {ranks} ranks" if ranks > 1 else ""
+    rows = f"{data.train_rows:,} rows" if data.train_rows is not None else "rows counted at load"
+    comments = {"train": rows, "batch": f"{a_step} = {train.effective_batch} rows a step"}
+    steps = ""
+    if train.total_steps is not None and train.steps_an_epoch is not None:
+        per_epoch = f"{rows} / {train.effective_batch} = {train.steps_an_epoch} steps an epoch"
+        steps = per_epoch if train.max_steps else f"{per_epoch}, {train.total_steps} in all"
+        if data.packing:
+            steps = f"about {train.total_steps} steps in all"
+    comments["steps"] = steps
+    if plan.model.parameters:
+        millions = f"{plan.model.parameters / 1e6:,.1f} M parameters"
+        comments["model"] = f"{plan.model.architecture}, {millions}"
+    else:
+        comments["model"] = plan.model.architecture or "not inspected when this was compiled"
+    if data.eval_rows:
+        comments["eval"] = f"held out of {data.eval_rows + (data.train_rows or 0):,} rows"
+    if plan.method.r and plan.method.alpha:
+        scale = plan.method.alpha / plan.method.r
+        comments["alpha"] = f"the update is scaled by {plan.method.alpha} / {plan.method.r}"
+        comments["alpha"] += f" = {number(scale)}"
+        if plan.method.rslora:
+            comments["alpha"] = "the update is scaled by alpha / sqrt(rank)"
+    memory = plan.memory
+    comments["memory"] = f"not predicted: {memory.note}"
+    if memory.peak_bytes is not None:
+        peak, free = memory.peak_bytes / GIB, memory.free_bytes / GIB
+        comments["memory"] = f"{peak:.1f} GiB predicted, of {free:.1f} GiB"
+    size = (plan.model.parameters or 0) * (4 if plan.model.dtype == "float32" else 2)
+    comments["merge"] = f"{size / GIB:.1f} GiB" if size else "as much as the base"
+    return comments
+
+
+def _model(plan: Plan) -> str:
+    name = python_literal(plan.model.name)
+    return f"str(HERE / {name})" if plan.model.local else name
+
+
+def assign(name: str, items: tuple[str, ...], comment: str = "") -> str:
+    """Write an assignment of a list, laid out as the formatter does, with a comment."""
+    tail = f"  # {comment}" if comment else ""
+    text = wrap_list(name, items)
+    first, newline, rest = text.partition("\n")
+    return first + tail + newline + rest
+
+
+def wrap_list(name: str, items: tuple[str, ...]) -> str:
+    """Write an assignment of a list as the formatter lays it out."""
+    line = f"{name} = {python_literal(items)}"
+    if len(line) <= LINE:
+        return line
+    inner = "".join(f"    {python_literal(item)},\n" for item in items)
+    return f"{name} = [\n{inner}]"

@@ -1,0 +1,1 @@
+"""Facts that a plan rests on: the model, the hardware and the data, as values."""

@@ -1,0 +1,76 @@
+"""Shapes of public models, so that memory can be predicted from a hub id without the hub.
+
+`models.json` holds, for each id, the keys of its public `config.json` that shape memory, the
+count of parameters (a tied weight counted once, as transformers builds the model) and the size
+that its authors publish. Twins of one shape share an entry through `aliases`. Ids compare without
+regard to case, as on the hub.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from difflib import SequenceMatcher
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Below this likeness (difflib's ratio) a "did you mean" misleads more than it helps.
+LIKENESS = 0.5
+
+
+def known_config(hub_id: str) -> dict[str, Any] | None:
+    """Return the memory-shaping keys of a model's `config.json`, or None for an unknown id."""
+    entry = _entry(hub_id)
+    return None if entry is None else deepcopy(entry["config"])
+
+
+def known_parameters(hub_id: str) -> int | None:
+    """Return a model's count of parameters, tied weights counted once, or None."""
+    entry = _entry(hub_id)
+    return None if entry is None else int(entry["parameters"])
+
+
+def known_ids() -> tuple[str, ...]:
+    """List every known hub id, aliases among them, in alphabetical order."""
+    every = (name for hub_id, entry in _rows().items() for name in _names(hub_id, entry))
+    return tuple(sorted(every, key=str.casefold))
+
+
+def nearest_ids(text: str, count: int = 3) -> tuple[str, ...]:
+    """List the ids closest in spelling, nearest first; the owner may be left out."""
+    asked = text.strip().casefold()
+
+    def likeness(hub_id: str) -> float:
+        full = hub_id.casefold()
+        spelling = full if "/" in asked else full.rpartition("/")[2]
+        return SequenceMatcher(None, asked, spelling).ratio()
+
+    scored = [(likeness(hub_id), hub_id) for hub_id in known_ids()]
+    near = [pair for pair in scored if pair[0] >= LIKENESS]
+    ranked = sorted(near, key=lambda pair: pair[0], reverse=True)
+    return tuple(hub_id for _, hub_id in ranked[:count])
+
+
+def _entry(hub_id: str) -> dict[str, Any] | None:
+    return _by_name().get(hub_id.strip().casefold())
+
+
+@cache
+def _rows() -> dict[str, dict[str, Any]]:
+    text = Path(__file__).with_name("models.json").read_text(encoding="utf-8")
+    rows: dict[str, dict[str, Any]] = json.loads(text)
+    return rows
+
+
+@cache
+def _by_name() -> dict[str, dict[str, Any]]:
+    return {
+        name.casefold(): entry
+        for hub_id, entry in _rows().items()
+        for name in _names(hub_id, entry)
+    }
+
+
+def _names(hub_id: str, entry: dict[str, Any]) -> tuple[str, ...]:
+    return (hub_id, *entry.get("aliases", ()))

@@ -1,0 +1,157 @@
+"""Lengths of rows in tokens, by the model's own tokenizer and chat template, without torch."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import Any, NoReturn
+
+from ftspec.compiler.facts.data import as_text
+from ftspec.compiler.facts.formats import PLAIN_TEMPLATE, Row, messages_of
+from ftspec.compiler.facts.model import ModelFacts
+
+SAMPLE = 20_000  # rows tokenized at most; more are taken evenly over the file
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Tokens per row and, of these, supervised tokens; `of_rows` rows stand behind the sample."""
+
+    tokens: tuple[int, ...]
+    supervised: tuple[int, ...]
+    of_rows: int
+
+    def quantile(self, share: float) -> int:
+        """Return the length that `share` of the rows do not exceed (nearest rank)."""
+        ordered = sorted(self.tokens)
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+    @property
+    def longest(self) -> int:
+        """The longest row's tokens."""
+        return max(self.tokens)
+
+    @property
+    def mean(self) -> float:
+        """Mean tokens per row."""
+        return sum(self.tokens) / len(self.tokens)
+
+    def over(self, limit: int) -> int:
+        """Return how many of all rows are longer than `limit` tokens (scaled up from a sample)."""
+        share = sum(length > limit for length in self.tokens) / len(self.tokens)
+        return round(share * self.of_rows)
+
+
+class TemplateError(Exception):
+    """The chat template does not render a row; the message says why."""
+
+
+def measure(
+    rows: Sequence[Row],
+    model: ModelFacts,
+    format: str,
+    columns: Mapping[str, str],
+    system: str | None = None,
+    template: str | None = None,
+) -> Lengths | None:
+    """Tokenize rows as the scripts will; None where the model's tokenizer is not at hand.
+
+    Raises TemplateError where the chat template refuses a row.
+    """
+    if model.tokenizer_file is None:
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model.tokenizer_file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    step = max(1, math.ceil(len(rows) / SAMPLE))
+    chosen = rows[::step]
+    renderer = _Renderer(template or model.chat_template or PLAIN_TEMPLATE, model)
+    tokens: list[int] = []
+    supervised: list[int] = []
+    for start in range(0, len(chosen), 1000):
+        part = chosen[start : start + 1000]
+        texts = [_text_and_spans(row, format, columns, system, renderer) for row in part]
+        chat = format not in ("text", "prompt-completion")
+        encoded = tokenizer.encode_batch([text for text, _ in texts], add_special_tokens=not chat)
+        for encoding, (_, spans) in zip(encoded, texts, strict=True):
+            length = len(encoding.ids) + (0 if chat else 1)  # the end-of-sequence token
+            tokens.append(length)
+            learnt = sum(any(a <= begin < b for a, b in spans) for begin, _ in encoding.offsets)
+            supervised.append(learnt + (0 if chat else 1))
+    return Lengths(tuple(tokens), tuple(supervised), len(rows))
+
+
+def _text_and_spans(
+    row: Row,
+    format: str,
+    columns: Mapping[str, str],
+    system: str | None,
+    renderer: _Renderer,
+) -> tuple[str, list[tuple[int, int]]]:
+    if format == "text":
+        text = as_text(row.get(columns["text"]))
+        return text, [(0, len(text))]
+    if format == "prompt-completion":
+        prompt = as_text(row.get(columns["prompt"]))
+        text = prompt + as_text(row.get(columns["completion"]))
+        return text, [(len(prompt), len(text))]
+    messages = messages_of(row, format, columns, system)
+    text = renderer.render(messages, False)
+    spans = []
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant":
+            start = len(commonprefix([text, renderer.render(messages[:number], True)]))
+            end = len(commonprefix([text, renderer.render(messages[: number + 1], False)]))
+            spans.append((start, end))
+    return text, spans
+
+
+class _Renderer:
+    """Renders a chat template as transformers does: sandboxed, with its helper functions.
+
+    Source: transformers 5.23, `utils/chat_template_utils.py`, `_compile_jinja_template`.
+    """
+
+    def __init__(self, template: str, model: ModelFacts) -> None:
+        from jinja2 import TemplateSyntaxError
+        from jinja2.ext import Extension, loopcontrols
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        class Generation(Extension):
+            tags = {"generation"}
+
+            def parse(self, parser: Any) -> Any:
+                next(parser.stream)
+                return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+        )
+        environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+        environment.globals["raise_exception"] = _raise
+        environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+        try:
+            self._template = environment.from_string(template)
+        except TemplateSyntaxError as error:
+            raise TemplateError(f"the chat template is not Jinja: {error}") from error
+        self._tokens = dict(model.special_tokens or {})
+
+    def render(self, messages: Sequence[Mapping[str, str]], generation: bool) -> str:
+        from jinja2 import TemplateError as JinjaError
+
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=generation, tools=None, **self._tokens
+            )
+        except (JinjaError, TypeError, ValueError, KeyError) as error:
+            raise TemplateError(f"the chat template refuses a row: {error}") from error
+
+
+def _raise(message: str) -> NoReturn:
+    raise ValueError(message)

@@ -1,0 +1,298 @@
+"""Facts of a model: its shape, its tokenizer, its limits; from a folder, a catalogue or the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftspec.compiler.facts import catalogue
+from ftspec.compiler.facts.architectures import ARCHITECTURES, Architecture
+
+
+class ModelUnreadableError(Exception):
+    """The model's config cannot be read; the message says which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The widths of a decoder: everything that its memory depends on.
+
+    hidden, ffn, vocab: widths; heads, kv_heads, head_dim: attention; layers: blocks;
+    positions: the longest sequence; parameters: total, tied weights counted once.
+    """
+
+    architecture: str
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    tied: bool
+    positions: int
+    experts: int = 0
+    qkv_bias: bool = False
+
+    @property
+    def family(self) -> Architecture | None:
+        """What transformers calls this architecture's layers; None where it is not known here."""
+        return ARCHITECTURES.get(self.architecture)
+
+    @property
+    def query_width(self) -> int:
+        """Width of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Width of all key heads together; the values' is the same."""
+        return self.kv_heads * self.head_dim
+
+    def linears(self) -> Iterator[tuple[str, int, int]]:
+        """Yield (module, inputs, outputs) for each linear layer of one block."""
+        if self.family is None:
+            return
+        outputs = {"q": self.query_width, "k": self.kv_width, "v": self.kv_width}
+        outputs |= {"o": self.hidden, "g": self.ffn, "u": self.ffn, "d": self.hidden}
+        inputs = {"o": self.query_width, "d": self.ffn}
+        for name, parts in self.family.modules.items():
+            yield name, inputs.get(parts[0], self.hidden), sum(outputs[part] for part in parts)
+
+    @property
+    def block_parameters(self) -> int:
+        """Parameters of one block."""
+        family = self.family
+        if family is None:
+            return 0
+        linears = list(self.linears())
+        total = sum(inputs * outputs for _, inputs, outputs in linears)
+        if family.bias:
+            total += sum(outputs for _, _, outputs in linears)
+        elif self.qkv_bias:
+            total += self.query_width + 2 * self.kv_width
+        total += family.norm_weights * self.hidden
+        return total + (2 * self.head_dim if family.qk_norm else 0)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters by the formula above; the catalogue's exact count is preferred to it."""
+        family = self.family
+        positions = self.positions * self.hidden if family and family.learned_positions else 0
+        heads = 1 if self.tied else 2
+        return (
+            self.layers * self.block_parameters + heads * self.vocab * self.hidden + positions
+        ) + self.hidden
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model. `folder` is set for local models; `None` fields are unknown."""
+
+    name: str
+    source: str  # folder, gguf, catalogue, hub, unknown
+    shape: Shape | None = None
+    parameters: int | None = None
+    folder: Path | None = None
+    tokenizer_file: Path | None = None
+    chat_template: str | None = None
+    tokenizer_known: bool = False
+    special_tokens: Mapping[str, str] | None = None
+    stored_dtype: str | None = None
+    quantized: str | None = None
+    note: str = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether the model lies on this machine."""
+        return self.folder is not None or self.source == "gguf"
+
+
+def resolve_model(name: str, root: Path) -> ModelFacts:
+    """Find out about the model `name`, as seen from the folder `root`.
+
+    Raises ModelUnreadableError where there is a config that cannot be used.
+    """
+    path = (root / name).expanduser()
+    if name.lower().endswith(".gguf"):
+        return _from_gguf(name, path)
+    if path.is_dir():
+        return _from_folder(name, path)
+    if path.is_file():
+        raise ModelUnreadableError(f"`{name}` is a file: name its folder, a hub id or a GGUF file")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelUnreadableError(f"there is no folder `{name}`")
+    config = catalogue.known_config(name)
+    if config is not None:
+        shape = shape_of(config, name)
+        return ModelFacts(
+            name,
+            "catalogue",
+            shape,
+            catalogue.known_parameters(name),
+            stored_dtype=_dtype(config),
+        )
+    return ModelFacts(name, "unknown", note="not in the catalogue, and no local folder")
+
+
+def _from_folder(name: str, folder: Path) -> ModelFacts:
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise ModelUnreadableError(f"the folder `{name}` has no config.json")
+    config = _json(config_file, f"{name}/config.json")
+    shape = shape_of(config, f"{name}/config.json")
+    tokenizer = folder / "tokenizer.json"
+    settings_file = folder / "tokenizer_config.json"
+    settings = (
+        _json(settings_file, f"{name}/{settings_file.name}") if settings_file.is_file() else {}
+    )
+    template_file = folder / "chat_template.jinja"
+    template = settings.get("chat_template")
+    if template_file.is_file():
+        template = template_file.read_text(encoding="utf-8")
+    quantization = config.get("quantization_config")
+    return ModelFacts(
+        name,
+        "folder",
+        shape,
+        shape.parameters if shape.family and not shape.experts else None,
+        folder=folder,
+        tokenizer_file=tokenizer if tokenizer.is_file() else None,
+        chat_template=template if isinstance(template, str) else None,
+        tokenizer_known=tokenizer.is_file() or settings_file.is_file(),
+        special_tokens=_special_tokens(settings),
+        stored_dtype=_dtype(config),
+        quantized=quantization.get("quant_method") if isinstance(quantization, dict) else None,
+    )
+
+
+def _from_gguf(name: str, path: Path) -> ModelFacts:
+    if not path.is_file():
+        raise ModelUnreadableError(f"there is no file `{name}`")
+    try:
+        from gguf import GGUFReader
+    except ImportError:
+        note = "reading a GGUF header needs the package gguf: pip install gguf"
+        return ModelFacts(name, "gguf", note=note)
+    try:
+        fields = GGUFReader(str(path)).fields
+        values = {key: fields[key].contents() for key in fields if not key.startswith("tokenizer.")}
+        words = fields.get("tokenizer.ggml.tokens")
+        template = fields.get("tokenizer.chat_template")
+    except Exception as error:  # the library raises many kinds on a file that is not GGUF
+        raise ModelUnreadableError(
+            f"`{name}` is not a GGUF file that can be read: {error}"
+        ) from error
+    config = gguf_config(values, len(words.data) if words else 0)
+    return ModelFacts(
+        name,
+        "gguf",
+        shape_of(config, name),
+        chat_template=str(template.contents()) if template else None,
+        tokenizer_known=True,
+        stored_dtype="float32",
+    )
+
+
+def gguf_config(values: Mapping[str, Any], vocab: int) -> dict[str, Any]:
+    """Translate the metadata of a GGUF header into the keys of a config.json.
+
+    Source of the names: the GGUF specification, "Standardized key-value pairs".
+    """
+    architecture = str(values.get("general.architecture", ""))
+
+    def value(key: str) -> Any:
+        return values.get(f"{architecture}.{key}")
+
+    heads = value("attention.head_count")
+    return {
+        "model_type": architecture,
+        "num_hidden_layers": value("block_count"),
+        "hidden_size": value("embedding_length"),
+        "intermediate_size": value("feed_forward_length"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": value("attention.head_count_kv") or heads,
+        "head_dim": value("attention.key_length"),
+        "vocab_size": value("vocab_size") or vocab,
+        "max_position_embeddings": value("context_length"),
+        "tie_word_embeddings": True,
+    }
+
+
+def _json(path: Path, shown: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelUnreadableError(f"`{shown}` is not a JSON object")
+    return content
+
+
+def _dtype(config: Mapping[str, Any]) -> str | None:
+    value = config.get("dtype") or config.get("torch_dtype")
+    return str(value).removeprefix("torch.") if value else None
+
+
+def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for key in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        value = settings.get(key)
+        value = value.get("content") if isinstance(value, dict) else value
+        if isinstance(value, str):
+            found[key] = value
+    return found
+
+
+def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
+    """Read the widths out of a config.json.
+
+    Raises ModelUnreadableError where a width is missing, not a number, or absurd.
+    """
+    nested = config.get("text_config")
+    if isinstance(nested, dict) and "hidden_size" in nested:
+        config = {**config, **nested}
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or not kind:
+        raise ModelUnreadableError(f"`{shown}` has no `model_type`")
+
+    def width(*names: str, default: int | None = None, least: int = 1) -> int:
+        for name in names:
+            value = config.get(name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 2**31:
+                raise ModelUnreadableError(f"`{shown}`: `{name}` is {value!r}")
+            return value
+        if default is None:
+            raise ModelUnreadableError(f"`{shown}` has no `{names[0]}`")
+        return default
+
+    hidden = width("hidden_size", "n_embd", "d_model")
+    heads = width("num_attention_heads", "n_head")
+    kv_default = 1 if config.get("multi_query") else heads
+    kv_heads = width("num_key_value_heads", "num_kv_heads", default=kv_default)
+    if config.get("new_decoder_architecture") is False and config.get("multi_query"):
+        kv_heads = 1
+    if kind != "falcon" and heads % kv_heads:
+        raise ModelUnreadableError(
+            f"`{shown}`: {heads} heads do not divide by {kv_heads} key heads"
+        )
+    tied_by_default = kind in ("gemma", "gemma2", "gemma3_text", "gpt2", "opt", "falcon", "bloom")
+    return Shape(
+        architecture=kind,
+        layers=width("num_hidden_layers", "n_layer"),
+        hidden=hidden,
+        ffn=width("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=width("head_dim", default=max(1, hidden // heads)),
+        vocab=width("vocab_size"),
+        tied=bool(config.get("tie_word_embeddings", tied_by_default)),
+        positions=width("max_position_embeddings", "n_positions", "n_ctx", default=2048),
+        experts=width("num_local_experts", "num_experts", "n_routed_experts", default=0, least=0),
+        qkv_bias=bool(config.get("attention_bias", kind == "qwen2")),
+    )

@@ -1,0 +1,84 @@
+"""Gather the facts that a plan rests on; what cannot be had becomes a finding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ftspec.compiler.draft import Draft
+from ftspec.compiler.facts.data import DataFacts, DataUnreadableError, resolve_data
+from ftspec.compiler.facts.formats import PLAIN_TEMPLATE
+from ftspec.compiler.facts.gpus import find_gpu
+from ftspec.compiler.facts.hardware import Hardware, named
+from ftspec.compiler.facts.lengths import TemplateError, measure
+from ftspec.compiler.facts.model import ModelFacts, ModelUnreadableError, resolve_model
+from ftspec.compiler.passes.choose_model import read_template
+from ftspec.compiler.rules import data_unreadable, model_unreadable, template_refuses, unknown_gpu
+from ftspec.spec.model import Spec
+from ftspec.spec.values import parse_share
+
+
+def gather(spec: Spec, root: Path, project: Path, hardware: Hardware) -> Draft:
+    """Return the first draft: the spec with everything that can be known beforehand."""
+    draft = Draft(spec, root, project, hardware, ModelFacts(spec.model.name, "unknown"))
+    draft = _hardware(draft)
+    try:
+        draft = replace(draft, model=resolve_model(spec.model.name, root))
+    except ModelUnreadableError as error:
+        draft = draft.found(*model_unreadable.find(str(error)))
+    draft = _data(draft)
+    return _lengths(draft)
+
+
+def _hardware(draft: Draft) -> Draft:
+    asked = draft.spec.hardware
+    if asked.gpu is not None:
+        gpu = find_gpu(asked.gpu)
+        if gpu is None:
+            return draft.found(*unknown_gpu.find(asked.gpu))
+        here = draft.hardware
+        return replace(draft, hardware=named(gpu, asked.count or 1, here.host_bytes, here.cores))
+    if asked.count is not None and draft.hardware.cards:
+        cards = draft.hardware.cards[: asked.count]
+        return replace(draft, hardware=replace(draft.hardware, cards=cards))
+    return draft
+
+
+def _data(draft: Draft) -> Draft:
+    asked = draft.spec.data
+    if asked.train is not None:
+        data, draft = _resolve(draft, "train", asked.train)
+        draft = replace(draft, data=data)
+    if asked.eval is not None and asked.eval != "none" and parse_share(asked.eval) is None:
+        data, draft = _resolve(draft, "eval", (asked.eval,))
+        draft = replace(draft, eval_data=data)
+    return draft
+
+
+def _resolve(draft: Draft, key: str, sources: tuple[str, ...]) -> tuple[DataFacts | None, Draft]:
+    asked = draft.spec.data
+    try:
+        return resolve_data(sources, draft.root, asked.format, asked.columns), draft
+    except DataUnreadableError as error:
+        return None, draft.found(*data_unreadable.find((key, str(error))))
+
+
+def _lengths(draft: Draft) -> Draft:
+    data = draft.data
+    if data is None or data.format is None or not data.sample:
+        return draft
+    template = read_template(draft)
+    if template is None and draft.model.chat_template is None:
+        template = PLAIN_TEMPLATE
+    try:
+        lengths = measure(
+            data.sample,
+            draft.model,
+            data.format,
+            data.columns or {},
+            draft.spec.data.system,
+            template,
+        )
+    except TemplateError as error:
+        return draft.found(*template_refuses.find(str(error)))
+    return replace(draft, lengths=lengths)

@@ -1,0 +1,264 @@
+"""A closed-form ledger of GPU memory: parts with formulas, phases, a peak and its interval.
+
+Symbols: P parameters, L layers, H hidden, I ffn, V vocabulary, Q and K widths of the query and
+key heads, n heads, N tokens of a micro-batch, S its length, B its rows, r rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftspec.compiler.facts.gpus import Gpu
+from ftspec.compiler.memory.work import DTYPE_BYTES, Work
+
+GIB = 2**30
+MIB = 2**20
+
+# Bytes of optimizer state a trained parameter: share of its own size, and fixed bytes.
+# Sources: torch/optim/adam.py (two moments); bitsandbytes 0.50 optim/optimizer.py (two uint8
+# moments and a float32 maximum a block of 256); transformers optimization.py (Adafactor keeps
+# rows and columns only).
+OPTIMIZER_BYTES: dict[str, tuple[float, float]] = {
+    "adamw_torch_fused": (2.0, 0.0),
+    "adamw_torch": (3.0, 0.0),  # its foreach path holds one more copy while it steps
+    "adamw_8bit": (0.0, 2.03125),
+    "paged_adamw_8bit": (0.0, 2.03125),
+    "paged_adamw_32bit": (0.0, 8.0),
+    "adafactor": (0.0, 0.05),
+    "sgd": (0.0, 0.0),
+}
+
+# CUDA context and loaded kernels: 0.749 GiB measured on an H200 (torch 2.11, CUDA 13), 0.138
+# on a T4 (torch 2.10). Other cards are taken to need as much as the larger of their class.
+CONTEXT_BYTES = {(9, 0): round(0.749 * GIB), (7, 5): 141 * MIB}
+DEFAULT_CONTEXT_BYTES = round(0.60 * GIB)
+
+# How far a peak of this closed form lay from measured ones: bench/methods (RESULTS.md there).
+LOW_SHARE, HIGH_SHARE = 0.90, 1.15
+
+CHUNK_TOKENS, CHUNK_VOCAB = 4096, 32768  # trl 1.16 kernels/chunked_logprob.py
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One row of the ledger, in bytes, with the formula that made it and its source."""
+
+    name: str
+    bytes: int
+    formula: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The predicted memory of a set-up: parts at the training peak, and each phase's peak."""
+
+    parts: tuple[Part, ...]
+    phases: dict[str, int]
+    context_bytes: int
+
+    @property
+    def peak_phase(self) -> str:
+        """The phase with the highest peak."""
+        return max(self.phases, key=lambda name: self.phases[name])
+
+    @property
+    def allocated_peak_bytes(self) -> int:
+        """The allocator's peak over all phases."""
+        return self.phases[self.peak_phase]
+
+    @property
+    def peak_bytes(self) -> int:
+        """What the driver shows in use at the peak."""
+        return self.allocated_peak_bytes + self.context_bytes
+
+    @property
+    def low_bytes(self) -> int:
+        """Lower end of the interval."""
+        return round(self.allocated_peak_bytes * LOW_SHARE) + self.context_bytes
+
+    @property
+    def high_bytes(self) -> int:
+        """Upper end of the interval."""
+        return round(self.allocated_peak_bytes * HIGH_SHARE) + self.context_bytes
+
+
+def predict(work: Work, gpu: Gpu | None) -> Ledger:
+    """Predict the memory of `work`; gpu None means the CPU, where there is no context."""
+    weights = _weights(work)
+    adapters = _adapters(work)
+    gradients = _gradients(work)
+    optimizer = _optimizer(work)
+    saved = _saved_activations(work)
+    transient = _transient(work)
+    loss = _loss(work)
+    workspace = _workspace(gpu)
+    static = weights.bytes + adapters.bytes + optimizer.bytes + workspace.bytes
+    activations = Part(
+        "activations",
+        saved.bytes + transient.bytes,
+        f"{saved.formula} + {transient.formula}",
+        "saved tensors, layer by layer: docs/memory.md",
+    )
+    held = gradients.bytes if work.accumulation > 1 else 0
+    training = max(
+        static + held + saved.bytes + max(transient.bytes, loss.bytes),
+        static + gradients.bytes + loss.bytes // 2,
+    )
+    phases = {
+        "load": weights.bytes + workspace.bytes,
+        "train": training,
+        "evaluate": static + _evaluation(work),
+    }
+    parts = (weights, adapters, gradients, optimizer, activations, loss, workspace)
+    return Ledger(tuple(part for part in parts if part.bytes), phases, context_bytes(gpu))
+
+
+def context_bytes(gpu: Gpu | None) -> int:
+    """Return what the CUDA context takes on a kind of card before the first tensor."""
+    return CONTEXT_BYTES.get(gpu.capability, DEFAULT_CONTEXT_BYTES) if gpu else 0
+
+
+def _weights(work: Work) -> Part:
+    shape = work.shape
+    each = DTYPE_BYTES[work.dtype]
+    if work.quantization == "none":
+        cached = 2 * shape.layers * shape.block_parameters if _autocast_copies(work) else 0
+        formula = f"{each} P" + (" + 2 P of the blocks, cached by autocast" if cached else "")
+        return Part("base_weights", each * work.parameters + cached, formula, "dtype of the base")
+    linear = shape.layers * sum(inputs * outputs for _, inputs, outputs in shape.linears())
+    rest = work.parameters - linear
+    bytes_each = {"nf4": 0.5, "fp4": 0.5, "int8": 1.0}[work.quantization]
+    if work.quantization != "int8":
+        # One float32 maximum a block of 64; with double quantization an 8-bit one, and a float32
+        # a block of 256 of those (bitsandbytes 0.50 functional.py, quantize_4bit).
+        bytes_each += (1 / 64 + 4 / (64 * 256)) if work.double_quant else 4 / 64
+    return Part(
+        "base_weights",
+        round(bytes_each * linear) + each * rest,
+        f"{bytes_each:.4g} P of the linear layers + {each} P of the rest",
+        "bitsandbytes 0.50, functional.py, quantize_4bit",
+    )
+
+
+def _autocast_copies(work: Work) -> bool:
+    """Autocast keeps a low-precision copy of each trained float32 weight while gradients run."""
+    return work.method == "full" and work.dtype == "float32" and work.autocast is not None
+
+
+def _adapters(work: Work) -> Part:
+    if work.method == "full":
+        return Part("adapters", 0, "", "")
+    size = work.trainable * work.trainable_bytes_each
+    formula = {
+        "prompt": "4 virtual H",
+        "prefix": "4 virtual L 2 K",
+    }.get(work.method, f"{work.trainable_bytes_each} r (in + out) of each adapted layer")
+    return Part("adapters", size, formula, "peft 0.21, the method's model.py")
+
+
+def _gradients(work: Work) -> Part:
+    each = work.trainable_bytes_each
+    return Part(
+        "gradients", each * work.trainable, f"{each} trained", "dtype of the trained weights"
+    )
+
+
+def _optimizer(work: Work) -> Part:
+    share, fixed = OPTIMIZER_BYTES[work.optimizer]
+    each = share * work.trainable_bytes_each + fixed
+    return Part("optimizer", round(each * work.trainable), f"{each:g} trained", work.optimizer)
+
+
+def _layer_bytes(work: Work) -> float:
+    """Bytes that one block saves for its backward pass, a token (research tables, per method)."""
+    shape = work.shape
+    hidden, ffn = shape.hidden, shape.ffn
+    q, k = shape.query_width, shape.kv_width
+    gated = shape.family is None or shape.family.gated
+    each = 4 * q + 4 * k + (8 * ffn if gated else 4 * ffn) + 4 * shape.heads + 8 * hidden
+    if work.method == "full":
+        each += 8 * hidden + (6 * hidden if work.dtype == "float32" and work.autocast else 0)
+    elif work.quantization != "none" and work.method == "qlora":
+        each += 4 * hidden
+    elif work.method in ("lora", "qlora"):
+        adapted = [i for name, i, _ in shape.linears() if work.adapts(name) and i != ffn]
+        each += 2 * sum(adapted)
+    if work.dropout and work.method in ("lora", "qlora"):
+        each += sum(i for name, i, _ in shape.linears() if work.adapts(name))
+    if shape.family is not None and shape.family.qk_norm:
+        each += 6 * q + 6 * k if work.method == "full" else 4 * q + 4 * k
+    if work.dtype == "float32" and work.autocast is None:
+        each *= 2  # the table is for two-byte activations
+    return float(each)
+
+
+def _attention_bytes(work: Work) -> float:
+    """Bytes of one block that grow with the square of the length, and of repeated key heads."""
+    shape = work.shape
+    square = work.batch * work.length**2
+    if work.attention == "eager":
+        return float(6 * shape.heads * square)
+    if work.attention.startswith("flash") or not work.padded or work.batch == 1:
+        return 0.0
+    return float(2 * square + 4 * work.tokens * (shape.query_width - shape.kv_width))
+
+
+def _saved_activations(work: Work) -> Part:
+    shape = work.shape
+    layer = work.tokens * _layer_bytes(work) + _attention_bytes(work)
+    residual = 4 if work.dtype == "float32" else 2
+    boundary = residual * shape.hidden * work.tokens
+    if work.checkpointing is True:
+        total = shape.layers * boundary + layer
+        return Part("saved", round(total), f"{residual} H N L + one layer's", "checkpointing")
+    if work.checkpointing == "selective":
+        # Matrix products and attention are kept, element-wise results are recomputed.
+        kept = work.tokens * (4 * shape.query_width + 4 * shape.kv_width + 4 * shape.ffn)
+        total = shape.layers * (boundary + kept) + layer
+        return Part("saved", round(total), "(H + Q + K + I) N L + one layer's", "selective")
+    return Part("saved", round(shape.layers * layer), "L x (8H + 4Q + 4K + 8I + …) N", "kept")
+
+
+def _transient(work: Work) -> Part:
+    shape = work.shape
+    tokens, hidden, ffn = work.tokens, shape.hidden, shape.ffn
+    scale = 2 if work.dtype == "float32" and work.autocast is None else 1
+    if work.method == "lora":
+        return Part("transient", scale * tokens * (8 * ffn + 4 * hidden), "(8I + 4H) N", "backward")
+    size = scale * tokens * (4 * ffn + 2 * hidden)
+    if work.quantization != "none":
+        size += 2 * hidden * ffn + hidden * ffn // 8
+        return Part("transient", size, "(4I + 2H) N + 2.125 H I dequantized", "backward")
+    return Part("transient", size, "(4I + 2H) N", "backward")
+
+
+def _loss(work: Work) -> Part:
+    shape, tokens = work.shape, work.tokens
+    if work.full_logits:
+        size = 12 * tokens * shape.vocab
+        return Part("logits", size, "12 N V", "transformers 5.23, loss/loss_utils.py")
+    tile = 2 * min(tokens, CHUNK_TOKENS) * CHUNK_VOCAB * (2 if work.dtype == "float32" else 1)
+    size = tile + 12 * tokens * shape.hidden
+    formula = "2 min(N, 4096) 32768 + 12 H N"
+    if work.method == "full":
+        size += 6 * shape.vocab * shape.hidden
+        formula += " + 6 V H"
+    return Part("logits", size, formula, "trl 1.16, kernels/chunked_logprob.py")
+
+
+def _evaluation(work: Work) -> int:
+    shape = work.shape
+    tokens = work.eval_batch * work.length
+    each = 2 if work.dtype != "float32" or work.autocast else 4
+    block = tokens * each * (4 * shape.hidden + 3 * shape.ffn + shape.query_width)
+    tile = each * min(tokens, CHUNK_TOKENS) * CHUNK_VOCAB
+    return block + max(tile, 0)
+
+
+def _workspace(gpu: Gpu | None) -> Part:
+    """CuBLAS holds one workspace for the forward and one for the backward thread."""
+    if gpu is None:
+        return Part("workspace", 0, "", "")
+    each = 32 * MIB if gpu.capability >= (9, 0) else 8_519_680
+    return Part("workspace", 2 * each, "2 x cuBLAS workspace", "torch CublasHandlePool.cpp")

@@ -1,0 +1,209 @@
+"""Decide micro-batch, accumulation, checkpointing: the fastest that fits, batch kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ftspec.compiler.draft import Draft
+from ftspec.compiler.memory.ledger import Ledger, predict
+from ftspec.compiler.memory.work import Work
+
+GUIDE_MICRO, GUIDE_ACCUMULATION = 4, 4
+RECOMPUTE = 4 / 3  # a second forward pass beside forward and backward
+SATURATES = {"cuda": 1500, "cpu": 200}  # tokens of a micro-batch at which half the rate is reached
+
+
+def choose_batch(draft: Draft) -> Draft:
+    """Decide the batch; with explicit numbers, the effective batch follows from them."""
+    ranks = _ranks(draft)
+    draft = draft.put("hardware.split_model", _split_model(draft), "one card cannot hold the base")
+    if draft["hardware.split_model"]:
+        ranks = 1
+    effective = _effective(draft, ranks)
+    work = _work(draft)
+    candidates = list(_candidates(draft, effective // ranks or 1))
+    tuned = "off" not in (draft.spec.tune.memory, draft.spec.tune.speed)
+    if work is None or not tuned or len(candidates) == 1:
+        micro, checkpointing = _guide(draft, effective // ranks or 1)
+        reason = "the guide's" if tuned is False or work is None else "as written"
+    else:
+        fitting = [item for item in candidates if _fits(draft, work, *item)]
+        ordered = sorted(fitting or candidates[-1:], key=lambda item: _cost(draft, *item))
+        micro, checkpointing = ordered[0]
+        reason = "the fastest that fits" if fitting else "the smallest there is"
+    accumulation = _accumulation(draft, effective, micro, ranks)
+    product = micro * accumulation * ranks
+    draft = draft.decide("train.batch_size", micro, reason)
+    why = f"{micro} x {accumulation} x {ranks} rank{'s' if ranks > 1 else ''} = {product} a step"
+    draft = draft.decide("train.gradient_accumulation", accumulation, why)
+    draft = draft.put("train.effective_batch", product, why)
+    draft = draft.decide(
+        "train.activation_checkpointing", checkpointing, _why(draft, checkpointing)
+    )
+    draft = _eval_batch(draft, work)
+    if work is None:
+        return draft
+    work = _final(draft, work)
+    return replace(draft, work=work, ledger=predict(work, draft.hardware.gpu))
+
+
+def _ranks(draft: Draft) -> int:
+    hardware = draft.spec.hardware
+    cards = hardware.count or max(1, len(draft.hardware.cards))
+    return cards * (hardware.nodes or 1)
+
+
+def _split_model(draft: Draft) -> bool:
+    """Whether the base is larger than one of several cards, so that layers are spread over them."""
+    shape, parameters = draft.model.shape, draft.model.parameters
+    if shape is None or parameters is None or len(draft.hardware.cards) < 2:
+        return False
+    work = replace(_plain_work(draft, parameters), batch=1, length=1)
+    base = next(part for part in predict(work, None).parts if part.name == "base_weights")
+    return base.bytes > 0.9 * draft.hardware.free_bytes
+
+
+def _effective(draft: Draft, ranks: int) -> int:
+    train = draft.spec.train
+    if train.effective_batch is not None:
+        return train.effective_batch
+    if train.batch_size and train.gradient_accumulation:
+        return train.batch_size * train.gradient_accumulation * ranks
+    wanted = GUIDE_MICRO * GUIDE_ACCUMULATION
+    rows = draft["data.train_rows"]
+    if rows is not None:
+        while wanted > 1 and rows / wanted < 10:  # at least ten steps an epoch
+            wanted //= 2
+    per_rank = train.batch_size or train.gradient_accumulation or 1
+    return max(wanted, per_rank * ranks)
+
+
+def _candidates(draft: Draft, per_rank: int) -> list[tuple[int, bool | str]]:
+    """All (micro-batch, checkpointing) that keep the effective batch, the largest first."""
+    train = draft.spec.train
+    if train.batch_size is not None:
+        micros = [train.batch_size]
+    elif train.gradient_accumulation is not None:
+        micros = [max(1, per_rank // train.gradient_accumulation)]
+    else:
+        micros = [size for size in range(per_rank, 0, -1) if per_rank % size == 0]
+    options: tuple[bool | str, ...] = (False, True)
+    if draft.spec.method.type == "prefix":
+        options = (False,)
+    elif train.activation_checkpointing is not None:
+        options = (train.activation_checkpointing,)
+    return [(micro, option) for micro in micros for option in options]
+
+
+def _guide(draft: Draft, per_rank: int) -> tuple[int, bool | str]:
+    train = draft.spec.train
+    micro = train.batch_size
+    if micro is None and train.gradient_accumulation is not None:
+        micro = max(1, per_rank // train.gradient_accumulation)
+    if micro is None:
+        micro = next(size for size in (4, 3, 2, 1) if per_rank % size == 0)
+    if train.activation_checkpointing is not None:
+        return micro, train.activation_checkpointing
+    return micro, draft.spec.method.type != "prefix" and draft.hardware.gpu is not None
+
+
+def _accumulation(draft: Draft, effective: int, micro: int, ranks: int) -> int:
+    asked = draft.spec.train.gradient_accumulation
+    return asked if asked is not None else max(1, round(effective / (micro * ranks)))
+
+
+def _cost(draft: Draft, micro: int, checkpointing: bool | str) -> float:
+    """Relative time a token: recomputation, and the launch overhead of small micro-batches."""
+    length = draft.lengths.mean if draft.lengths else draft["data.max_length"]
+    tokens = micro * min(length, draft["data.max_length"])
+    device = "cuda" if draft.hardware.gpu else "cpu"
+    recompute = {False: 1.0, True: RECOMPUTE, "selective": 1.1}[checkpointing]
+    return float(recompute * (1 + SATURATES[device] / tokens))
+
+
+def _fits(draft: Draft, work: Work, micro: int, checkpointing: bool | str) -> bool:
+    trial = replace(work, batch=micro, checkpointing=checkpointing, eval_batch=micro)
+    return _total(draft, predict(trial, draft.hardware.gpu)) <= free_bytes(draft)
+
+
+def _total(draft: Draft, ledger: Ledger) -> int:
+    spread = len(draft.hardware.cards) if draft["hardware.split_model"] else 1
+    return ledger.high_bytes // spread
+
+
+def free_bytes(draft: Draft) -> int:
+    """Return the free bytes of the fullest card, under the limit that the spec sets."""
+    limit = draft.spec.hardware.vram_limit
+    free = draft.hardware.free_bytes
+    return min(free, limit) if limit else free
+
+
+def _work(draft: Draft) -> Work | None:
+    shape, parameters = draft.model.shape, draft.model.parameters
+    if shape is None or parameters is None or shape.family is None or shape.experts:
+        return None
+    return _plain_work(draft, parameters)
+
+
+def _plain_work(draft: Draft, parameters: int) -> Work:
+    shape = draft.model.shape
+    assert shape is not None
+    precision = draft["train.precision"]
+    targets = draft["method.target_modules"] or ()
+    if targets == ("all-linear",):
+        targets = tuple(name for name, _, _ in shape.linears())
+    saved = draft["method.modules_to_save"] or ()
+    head = sum(name in ("lm_head", "embed_tokens", "wte") for name in saved)
+    longest = draft["data.max_length"]
+    if draft.lengths is not None and not draft["data.packing"]:
+        longest = min(longest, draft.lengths.longest)
+    return Work(
+        shape=shape,
+        parameters=parameters,
+        method=draft["method.type"],
+        batch=1,
+        length=longest,
+        dtype=draft["model.dtype"],
+        autocast={"bf16": "bfloat16", "fp16": "float16"}.get(precision),
+        rank=draft["method.r"] or 0,
+        targets=tuple(targets),
+        dropout=draft["method.dropout"] or 0.0,
+        quantization=draft["method.quantization"],
+        double_quant=bool(draft["method.double_quant"]),
+        virtual_tokens=draft["method.num_virtual_tokens"] or 0,
+        optimizer=draft["train.optimizer"],
+        attention=draft["model.attention"],
+        padded=not draft["data.packing"],
+        full_logits=draft["train.label_smoothing"] > 0,
+        on_gpu=draft.hardware.gpu is not None,
+        saved_modules=head * shape.vocab * shape.hidden,
+    )
+
+
+def _eval_batch(draft: Draft, work: Work | None) -> Draft:
+    micro = draft["train.batch_size"]
+    if work is None or draft.spec.tune.memory == "off":
+        return draft.decide("train.eval_batch_size", micro, "as the micro-batch")
+    checkpointing = draft["train.activation_checkpointing"]
+    for size in (4 * micro, 2 * micro):
+        trial = replace(work, batch=micro, checkpointing=checkpointing, eval_batch=size)
+        ledger = predict(trial, draft.hardware.gpu)
+        if ledger.phases["evaluate"] <= ledger.phases["train"]:
+            return draft.decide("train.eval_batch_size", size, "stays under the training peak")
+    return draft.decide("train.eval_batch_size", micro, "as the micro-batch")
+
+
+def _final(draft: Draft, work: Work) -> Work:
+    return replace(
+        work,
+        batch=draft["train.batch_size"],
+        accumulation=draft["train.gradient_accumulation"],
+        checkpointing=draft["train.activation_checkpointing"],
+        eval_batch=draft["train.eval_batch_size"] if draft["data.eval_from"] != "none" else 0,
+    )
+
+
+def _why(draft: Draft, checkpointing: bool | str) -> str:
+    if draft.spec.method.type == "prefix":
+        return "no gradient would reach the prefix"
+    return "saves memory, costs a second forward pass" if checkpointing else "there is room without"

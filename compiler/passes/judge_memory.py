@@ -1,0 +1,96 @@
+"""Hold the predicted memory against what is free, and say so."""
+
+from __future__ import annotations
+
+from ftspec.compiler.draft import Draft
+from ftspec.compiler.memory.work import DTYPE_BYTES
+from ftspec.compiler.passes.choose_batch import free_bytes
+from ftspec.compiler.plan import MemoryPlan
+from ftspec.compiler.rules import does_not_fit, memory_unknown, tight
+
+METHOD = "closed-form"
+
+
+def judge_memory(draft: Draft) -> Draft:
+    """Add the verdict, and a finding where it is not `fits`."""
+    memory = _memory(draft)
+    draft = draft.put("memory", memory, "predicted")
+    for rule in (does_not_fit, tight, memory_unknown):
+        draft = draft.found(*rule.find((memory, draft.hardware, draft.model)))
+    return draft
+
+
+def _memory(draft: Draft) -> MemoryPlan:
+    free, ledger = free_bytes(draft), draft.ledger
+    ranks = max(
+        1,
+        draft["train.effective_batch"]
+        // (draft["train.batch_size"] * draft["train.gradient_accumulation"]),
+    )
+    if ledger is None:
+        return MemoryPlan(
+            verdict="unknown",
+            phase=None,
+            peak_bytes=None,
+            low_bytes=None,
+            high_bytes=None,
+            allocated_peak_bytes=None,
+            expected_peak_bytes=None,
+            context_bytes=None,
+            free_bytes=free,
+            parts={},
+            formulas={},
+            phases={},
+            ranks=ranks,
+            host_bytes=None,
+            disk_bytes=None,
+            method="none",
+            note=_why_unknown(draft),
+        )
+    spread = len(draft.hardware.cards) if draft["hardware.split_model"] else 1
+    low, high = ledger.low_bytes // spread, ledger.high_bytes // spread
+    verdict = "fits" if high <= free else "no" if low > free else "tight"
+    return MemoryPlan(
+        verdict=verdict,
+        phase=ledger.peak_phase,
+        peak_bytes=ledger.peak_bytes // spread,
+        low_bytes=low,
+        high_bytes=high,
+        allocated_peak_bytes=ledger.allocated_peak_bytes // spread,
+        expected_peak_bytes=ledger.peak_bytes // spread,
+        context_bytes=ledger.context_bytes,
+        free_bytes=free,
+        parts={part.name: part.bytes // spread for part in ledger.parts},
+        formulas={part.name: part.formula for part in ledger.parts},
+        phases={name: size // spread for name, size in ledger.phases.items()},
+        ranks=ranks,
+        host_bytes=_host_bytes(draft),
+        disk_bytes=_disk_bytes(draft),
+        method=METHOD,
+        note="host memory, since the CPU trains" if draft.hardware.gpu is None else "",
+    )
+
+
+def _why_unknown(draft: Draft) -> str:
+    shape = draft.model.shape
+    if shape is None:
+        return draft.model.note or "the model's shape is not known"
+    if shape.experts:
+        return f"mixture-of-experts models such as {shape.architecture} are not covered yet"
+    return f"the architecture {shape.architecture} is not covered yet"
+
+
+def _host_bytes(draft: Draft) -> int | None:
+    """One copy of the base passes through host memory when it is loaded."""
+    parameters = draft.model.parameters
+    return parameters * DTYPE_BYTES[draft["model.dtype"]] if parameters else None
+
+
+def _disk_bytes(draft: Draft) -> int | None:
+    """Checkpoints (trained weights and optimizer state) times the limit, and the final weights."""
+    work = draft.work
+    if work is None:
+        return None
+    weights = work.trainable * work.trainable_bytes_each
+    limit: int = draft["train.save_limit"]
+    return 3 * weights * (limit + 1) + weights

@@ -1,0 +1,137 @@
+"""The compiler's pipeline: facts, then the passes in this order, then the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftspec import __version__
+from ftspec.compiler.draft import Draft
+from ftspec.compiler.facts.hardware import Hardware
+from ftspec.compiler.gather import gather
+from ftspec.compiler.passes.choose_batch import choose_batch
+from ftspec.compiler.passes.choose_data import choose_data
+from ftspec.compiler.passes.choose_method import choose_method
+from ftspec.compiler.passes.choose_model import choose_model
+from ftspec.compiler.passes.choose_rhythm import choose_rhythm
+from ftspec.compiler.passes.choose_training import choose_training
+from ftspec.compiler.passes.judge_memory import judge_memory
+from ftspec.compiler.plan import Facts, Plan, SpecText
+from ftspec.compiler.rules import metric_not_emitted
+from ftspec.compiler.tested import TESTED_WITH
+from ftspec.spec.finding import Finding, Severity
+from ftspec.spec.parse import Parsed, by_place
+from ftspec.spec.rules.shape import missing_key, no_data
+
+Pass = Callable[[Draft], Draft]
+
+PASSES: tuple[Pass, ...] = (
+    choose_method,
+    choose_model,
+    choose_data,
+    choose_training,
+    choose_batch,
+    choose_rhythm,
+    judge_memory,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the compiler made of a spec: a plan where nothing stands against it, and findings."""
+
+    plan: Plan | None
+    findings: tuple[Finding, ...]
+
+
+def compile_spec(
+    parsed: Parsed,
+    root: Path,
+    hardware: Hardware,
+    *,
+    project: Path | None = None,
+    needs_data: bool = False,
+) -> Compiled:
+    """Compile a parsed spec, as seen from the folder `root`, for some hardware.
+
+    `project` overrides where the project goes; `needs_data` makes data that is not named an
+    error. The plan is there even when the run does not fit.
+    """
+    spec = parsed.spec
+    if spec is None:
+        return Compiled(None, parsed.findings)
+    output = project or root / (spec.output or f"{Path(parsed.source.name).stem}-project")
+    draft = gather(spec, root, output, hardware)
+    if spec.data.train is None:
+        rule = no_data.find(needs_data) if parsed.flat else missing_key.find(("data", "train"))
+        draft = draft.found(*rule)
+    draft = draft.found(*metric_not_emitted.find(draft))
+    if _stuck(draft):
+        return Compiled(None, _sorted(parsed, draft))
+    for step in PASSES:
+        draft = step(draft)
+    findings = _sorted(parsed, draft)
+    broken = any(
+        item.severity is Severity.ERROR and item.name != "does-not-fit" for item in findings
+    )
+    return Compiled(None if broken else finish(draft, parsed), findings)
+
+
+def _stuck(draft: Draft) -> bool:
+    """Whether facts are missing without which the passes cannot decide anything."""
+    stuck = {"model-unreadable", "data-unreadable", "unknown-gpu", "template-refuses"}
+    return any(finding.name in stuck for finding in draft.findings)
+
+
+def _sorted(parsed: Parsed, draft: Draft) -> tuple[Finding, ...]:
+    placed = [parsed.placed(finding) for finding in draft.findings]
+    return tuple(sorted([*parsed.findings, *placed], key=by_place))
+
+
+def finish(draft: Draft, parsed: Parsed) -> Plan:
+    """Make the plan of a draft in which every choice is made."""
+    sections: dict[str, dict[str, Any]] = {}
+    for path, value in draft.choices.items():
+        section, _, key = path.partition(".")
+        if key:
+            sections.setdefault(section, {})[key] = value
+    hardware = draft.hardware
+    sections["hardware"] |= {
+        "device": "cuda" if hardware.cards else "cpu",
+        "gpu": hardware.gpu.name if hardware.gpu else None,
+        "count": draft.spec.hardware.count or max(1, len(hardware.cards)),
+        "nodes": draft.spec.hardware.nodes or 1,
+        "free_bytes": hardware.free_bytes,
+        "detected": hardware.detected,
+    }
+    return Plan.model_validate(
+        {
+            "ftspec": __version__,
+            "output": draft.project.name,
+            **sections,
+            "evaluate": ("perplexity",),
+            "run": draft.spec.run,
+            "memory": draft.choices["memory"],
+            "facts": _facts(draft),
+            "why": dict(draft.why),
+            "changes": draft.changes,
+            "spec": SpecText(name=Path(parsed.source.name).name, text=parsed.source.text),
+        }
+    )
+
+
+def _facts(draft: Draft) -> Facts:
+    lengths = draft.lengths
+    return Facts(
+        model_source=draft.model.source,
+        data_digest=draft.data.digest if draft.data else None,
+        eval_digest=draft.eval_data.digest if draft.eval_data else None,
+        mean_tokens=round(lengths.mean, 2) if lengths else None,
+        longest_tokens=lengths.longest if lengths else None,
+        rows_over_length=lengths.over(draft["data.max_length"]) if lengths else None,
+        supervised_tokens=sum(lengths.supervised) if lengths else None,
+        lengths="measured" if lengths else "unknown",
+        tested_with=dict(TESTED_WITH),
+    )

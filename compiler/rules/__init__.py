@@ -1,0 +1,1 @@
+"""Rules that need facts: the model, the data, the hardware, the predicted memory."""

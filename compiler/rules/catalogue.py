@@ -1,0 +1,46 @@
+"""All rules of the compiler, in the order of their codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftspec.compiler.rules import (
+    attention_refused,
+    data_unreadable,
+    does_not_fit,
+    max_length_over_limit,
+    memory_unknown,
+    metric_not_emitted,
+    model_unreadable,
+    no_bf16,
+    rows_cut,
+    template_missing,
+    template_refuses,
+    tight,
+    too_few_rows,
+    unknown_gpu,
+    unknown_lengths,
+    unknown_module,
+    unmapped_targets,
+)
+from ftspec.spec.rule import Rule
+
+FACT_RULES: tuple[Rule[Any], ...] = (
+    model_unreadable.RULE,
+    data_unreadable.RULE,
+    unknown_gpu.RULE,
+    max_length_over_limit.RULE,
+    no_bf16.RULE,
+    attention_refused.RULE,
+    template_missing.RULE,
+    template_refuses.RULE,
+    unknown_module.RULE,
+    unmapped_targets.RULE,
+    rows_cut.RULE,
+    too_few_rows.RULE,
+    unknown_lengths.RULE,
+    metric_not_emitted.RULE,
+    does_not_fit.RULE,
+    tight.RULE,
+    memory_unknown.RULE,
+)

@@ -1,0 +1,52 @@
+"""A run that may or may not fit.
+
+What it finds
+    A predicted interval that holds the free memory of the card.
+
+Why it matters
+    It may run, or die of CUDA out of memory on the longest rows.
+
+Evidence it needs
+    The model's shape, the batch and the card.
+
+Example
+    A predicted peak of 23.1 GiB (21.4 to 25.0) on a card with 23.6 GiB free.
+
+What to do
+    Halve the micro-batch and double the accumulation, or turn checkpointing on.
+
+References
+    CONTRACT: what a prediction is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftspec.compiler.facts.hardware import Hardware
+from ftspec.compiler.facts.model import ModelFacts
+from ftspec.compiler.plan import MemoryPlan
+from ftspec.spec.finding import Finding, Severity
+from ftspec.spec.rule import Rule
+
+GIB = 2**30
+
+
+def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
+    """Yield the finding."""
+    memory, _, _ = subject
+    if memory.verdict != "tight" or memory.low_bytes is None or memory.high_bytes is None:
+        return
+    low, high, free = (
+        size / GIB for size in (memory.low_bytes, memory.high_bytes, memory.free_bytes)
+    )
+    yield RULE.finding(
+        f"may not fit: needs {low:.1f} to {high:.1f} GiB of {free:.1f} GiB free",
+        route=("hardware",),
+        found="inside the prediction's interval",
+        help="halve `batch_size` and double `gradient_accumulation`, or turn checkpointing on",
+        evidence={"low_bytes": memory.low_bytes, "high_bytes": memory.high_bytes},
+    )
+
+
+RULE = Rule("FT202", "tight", Severity.WARNING, find)

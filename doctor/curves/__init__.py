@@ -1,0 +1,1 @@
+"""Training curves: read from the logs of any trainer, brought to one form, judged by rules."""

@@ -1,0 +1,81 @@
+"""Detect the hardware of this machine: NVIDIA cards through NVML, host memory and cores."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+from ftspec.compiler.facts.gpus import Gpu, find_gpu
+from ftspec.compiler.facts.hardware import Card, Hardware
+
+UNKNOWN_BANDWIDTH = 300e9  # bytes a second; a card that the catalogue lacks is taken to be modest
+UNKNOWN_FLOPS = 30e12
+
+
+def detect() -> Hardware:
+    """Return this machine's hardware. No card, or no driver: the CPU trains, and a note says so."""
+    host = psutil.virtual_memory().available
+    cores = os.cpu_count() or 1
+    try:
+        cards, note = _cards()
+    except Exception as error:  # the driver's library raises many kinds, and not only its own
+        cards, note = (), f"no NVIDIA driver answers ({type(error).__name__})"
+    return Hardware(cards, host, cores, detected=True, note=note)
+
+
+def _cards() -> tuple[tuple[Card, ...], str]:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        visible = _visible(pynvml.nvmlDeviceGetCount())
+        cards = tuple(_card(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in visible)
+    finally:
+        pynvml.nvmlShutdown()
+    return cards, "" if cards else "no NVIDIA card"
+
+
+def _visible(count: int) -> list[int]:
+    """Return the indices that CUDA_VISIBLE_DEVICES leaves; names (UUIDs) are not resolved."""
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is None:
+        return list(range(count))
+    indices = [int(item) for item in asked.split(",") if item.strip().isdigit()]
+    if asked.strip() and not indices and asked.strip() != "-1":
+        return list(range(count))
+    return [index for index in indices if index < count]
+
+
+def _card(handle: object) -> Card:
+    import pynvml
+
+    name = pynvml.nvmlDeviceGetName(handle)
+    name = name.decode() if isinstance(name, bytes) else str(name)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    known = find_gpu(name)
+    gpu = Gpu(
+        name=name,
+        usable_bytes=int(memory.total),
+        bandwidth=known.bandwidth if known else UNKNOWN_BANDWIDTH,
+        bf16_flops=known.bf16_flops if known else (UNKNOWN_FLOPS if major >= 8 else None),
+        fp16_flops=known.fp16_flops if known else UNKNOWN_FLOPS,
+        capability=(int(major), int(minor)),
+        source="NVML",
+        measured_memory=True,
+    )
+    return Card(gpu, int(memory.free), _holders(handle))
+
+
+def _holders(handle: object) -> tuple[tuple[str, int], ...]:
+    import pynvml
+
+    holders = []
+    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+        try:
+            name = psutil.Process(process.pid).name()
+        except psutil.Error:
+            name = "a process"
+        holders.append((f"{name} ({process.pid})", int(process.usedGpuMemory or 0)))
+    return tuple(holders)
