@@ -20,7 +20,9 @@ def detect() -> Hardware:
     try:
         cards, note = _cards()
     except Exception as error:  # the driver's library raises many kinds, and not only its own
-        cards, note = (), f"no NVIDIA driver answers ({type(error).__name__})"
+        found = type(error).__name__
+        missing = found in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded")
+        cards, note = (), "no NVIDIA driver" if missing else f"NVML does not answer ({found})"
     return Hardware(cards, host, cores, detected=True, note=note)
 
 

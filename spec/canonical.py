@@ -67,8 +67,20 @@ def _expanded(root: Table) -> Table:
                 node = Table({inner: Entry(entry.key_span, node)}, node.span)
         elif isinstance(node, Scalar) and node.value is None and key in ("train", "tune", "run"):
             node = Table({}, node.span)
+        elif key == "evaluate" and isinstance(node, Table):
+            node = _metrics(node)
         entries[key] = Entry(entry.key_span, node)
     return Table(entries, root.span, root.flow)
+
+
+def _metrics(table: Table) -> Sequence:
+    """Turn a map of metrics into the list of those that are not switched off."""
+    chosen = [
+        Scalar(name, entry.key_span)
+        for name, entry in table.entries.items()
+        if not (isinstance(entry.node, Scalar) and entry.node.value is False)
+    ]
+    return Sequence(tuple(chosen), table.span)
 
 
 def _from_flat(root: Table, flat_keys: list[str]) -> Canonical:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftspec.compiler.facts.formats import FIELDS, Row, columns_of, detect
+from ftspec.compiler.facts.formats import Row, columns_of, detect
+from ftspec.spec.formats import FIELDS
 
 KINDS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet"}
 

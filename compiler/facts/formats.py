@@ -12,16 +12,7 @@ from typing import Any
 Row = Mapping[str, Any]
 Message = dict[str, str]
 
-# The fields of each format, the required ones first.
-FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "alpaca": ("instruction", "output", "input"),
-        "sharegpt": ("conversations", "from", "value"),
-        "messages": ("messages", "role", "content"),
-        "prompt-completion": ("prompt", "completion"),
-        "text": ("text",),
-    }
-)
+# The fields without which a row is of no use.
 REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "alpaca": ("instruction", "output"),

@@ -6,9 +6,9 @@ import math
 
 from ftspec.compiler.draft import Draft
 from ftspec.compiler.facts.data import DataFacts
-from ftspec.compiler.facts.formats import FIELDS
 from ftspec.compiler.passes.choose_model import relative
 from ftspec.compiler.rules import max_length_over_limit, rows_cut, too_few_rows, unknown_lengths
+from ftspec.spec.formats import FIELDS
 from ftspec.spec.values import parse_share
 
 GUIDE_LENGTH = 512

@@ -39,6 +39,8 @@ def choose_training(draft: Draft) -> Draft:
     draft = draft.decide("train.scheduler", "linear", "falls to zero by the last step")
     if draft["train.scheduler"] == "constant":
         draft = draft.put("train.warmup", 0.0, "`constant` has no warm-up")
+    elif draft["train.max_steps"] == 1:
+        draft = draft.decide("train.warmup", 0.0, "a share rounds up to the run's one step")
     else:
         draft = draft.decide("train.warmup", 0.03, "the guide's")
     draft = draft.decide("train.optimizer", "adamw_torch_fused", "needs no copy of its parameters")

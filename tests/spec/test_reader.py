@@ -89,7 +89,6 @@ def test_quoted_scalars_are_text(written: str) -> None:
         ("model: gpt2\n".encode("utf-16"), "gpt2"),
         ("---\nmodel: gpt2\n...\n", "gpt2"),
         ('{"model": "gpt2"}', "gpt2"),
-        ("model: 'gpt2'\t# a tab before the comment\n", "gpt2"),
         ("%YAML 1.2\n---\nmodel: gpt2\n", "gpt2"),
     ],
 )

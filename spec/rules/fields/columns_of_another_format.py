@@ -28,20 +28,13 @@ References
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ftspec.spec.finding import Finding, Severity
+from ftspec.spec.formats import FIELDS
 from ftspec.spec.model import Format, Spec
 from ftspec.spec.rule import Rule
 from ftspec.spec.rules.fields.wording import listed
-
-FIELDS: Mapping[Format, tuple[str, ...]] = {
-    "alpaca": ("instruction", "input", "output"),
-    "sharegpt": ("conversations", "from", "value", "system"),
-    "messages": ("messages", "role", "content"),
-    "prompt-completion": ("prompt", "completion"),
-    "text": ("text",),
-}
 
 
 def find(spec: Spec) -> Iterator[Finding]:

@@ -1,0 +1,73 @@
+"""The state of runs on disk: which folder is next, and the ledger `run.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run's folder: runs/<number>."""
+
+    path: Path
+    number: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has written its final weights."""
+        return (self.path / "final").is_dir()
+
+    @property
+    def events(self) -> Path:
+        """The file that the scripts write events into."""
+        return self.path / "events.jsonl"
+
+    @property
+    def output(self) -> Path:
+        """What the scripts print."""
+        return self.path / "train.log"
+
+
+def newest_run(project: Path) -> RunFolder | None:
+    """Return the run with the highest number, or None."""
+    runs = project / "runs"
+    found = [int(path.name) for path in runs.glob("*") if path.name.isdigit() and path.is_dir()]
+    return RunFolder(runs / str(max(found)), max(found)) if found else None
+
+
+def open_run(project: Path, *, new: bool) -> RunFolder:
+    """Return the newest run, or a new one where there is none or `new` asks for it."""
+    last = newest_run(project)
+    if last is not None and not new:
+        return last
+    number = last.number + 1 if last else 1
+    path = project / "runs" / str(number)
+    path.mkdir(parents=True)
+    return RunFolder(path, number)
+
+
+def read_ledger(run: RunFolder) -> dict[str, Any]:
+    """Return the run's ledger; an empty one where there is none yet."""
+    try:
+        ledger = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        ledger = None
+    if isinstance(ledger, dict) and isinstance(ledger.get("attempts"), list):
+        return ledger
+    return {"schema_version": SCHEMA_VERSION, "state": "running", "attempts": [], "final": None}
+
+
+def write_ledger(run: RunFolder, ledger: dict[str, Any]) -> None:
+    """Write the ledger in one step."""
+    handle, name = tempfile.mkstemp(dir=run.path, prefix=".run.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(ledger, file, indent=2)
+        file.write("\n")
+    Path(name).replace(run.path / "run.json")

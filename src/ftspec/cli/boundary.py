@@ -1,0 +1,84 @@
+"""The one place where errors end: findings exit 1, usage 2, our own faults 3, Ctrl-C 130."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from ftspec import __version__
+from ftspec.cli.app import app
+from ftspec.cli.failure import Failure
+
+OUR_FAULT, INTERRUPTED, USAGE = 3, 130, 2
+
+
+def main() -> NoReturn:
+    """Run the command line, and end the process with the right exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line with `arguments`; returns the exit code, and raises nothing."""
+    try:
+        result = app.main(args=arguments, prog_name="ftspec", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except Failure as failure:
+        _say(f"error: {failure}", failure.hint)
+        return failure.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "ftspec"
+        _say(f"error: {error.format_message()}", f"{command} --help")
+        return USAGE
+    except click.ClickException as error:
+        _say(f"error: {error.format_message()}")
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away: what it did not want is not an error. Python would complain when
+        # it flushes standard output at the end, so that goes nowhere from here on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        return _our_fault(arguments)
+
+
+def _say(message: str, hint: str = "") -> None:
+    print(message, file=sys.stderr)
+    if hint:
+        print(f"  = help: {hint}", file=sys.stderr)
+
+
+def _our_fault(arguments: list[str]) -> int:
+    text = (
+        f"ftspec {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"arguments: {arguments}\n\n{traceback.format_exc()}"
+    )
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"ftspec-crash-{stamp}-{os.getpid()}.log"
+    for folder in (_log_folder(), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / name
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        _say("error: this is a fault of ftspec, not yours", f"the log for a report is {path}")
+        return OUR_FAULT
+    _say("error: this is a fault of ftspec, not yours; no log could be written")
+    return OUR_FAULT
+
+
+def _log_folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "ftspec"

@@ -1,0 +1,102 @@
+"""`ftspec check`: is the spec right, does it fit, and what was decided?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from ftspec.cli.inputs import (
+    count_words,
+    data_option,
+    exit_code,
+    fail_on_option,
+    hardware_of,
+    hardware_options,
+    read_spec,
+    show_findings,
+)
+from ftspec.cli.paint import painter, speaks_unicode
+from ftspec.compiler.pipeline import Compiled, compile_spec
+from ftspec.compiler.plan import Plan
+from ftspec.compiler.show import memory_lines, plan_lines
+
+
+@click.command()
+@click.argument("spec")
+@hardware_options
+@data_option
+@click.option("--why", is_flag=True, help="Every choice of the plan with its reason.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@fail_on_option("error")
+def check(
+    spec: str,
+    gpu: str | None,
+    vram: str | None,
+    count: int | None,
+    data: str | None,
+    why: bool,
+    as_json: bool,
+    fail_on: str,
+) -> int:
+    """Check a spec: its keys, its data, and whether it fits.
+
+    Nothing is loaded and nothing is written. Without --gpu or --vram the cards of this machine
+    count.
+    """
+    parsed, root = read_spec(spec, data)
+    hardware = hardware_of(gpu, vram, count)
+    compiled = compile_spec(parsed, root, hardware)
+    code = exit_code(compiled.findings, fail_on)
+    if as_json:
+        print(json.dumps(document(compiled, ok=code == 0), indent=2, ensure_ascii=False))
+        return code
+    show_findings(compiled.findings, parsed, sys.stdout)
+    if compiled.plan is not None:
+        paint, unicode = painter(sys.stdout), speaks_unicode(sys.stdout)
+        for line in memory_lines(compiled.plan, paint, unicode=unicode):
+            print(line)
+        if hardware.note and hardware.detected and not hardware.cards:
+            print(f"  ({hardware.note}; --gpu NAME or --vram SIZE asks about another machine)")
+        print()
+        for line in plan_lines(compiled.plan, paint, everything=why):
+            print(line)
+        print()
+    print(count_words(compiled.findings) + _next(spec, compiled, why=why))
+    return code
+
+
+def _next(spec: str, compiled: Compiled, *, why: bool) -> str:
+    if compiled.plan is None:
+        codes = [finding.code for finding in compiled.findings if finding.severity == "error"]
+        return f"; next: ftspec explain {codes[0]}" if codes else ""
+    if compiled.plan.memory.verdict == "no":
+        return "; next: mend the spec, or ask about another card with --gpu"
+    return f"; next: ftspec build {spec}" + ("" if why else "   (--why shows every reason)")
+
+
+def document(compiled: Compiled, *, ok: bool) -> dict[str, Any]:
+    """Return the JSON document of a check (CONTRACT: what programs read)."""
+    plan = compiled.plan
+    return {
+        "schema_version": 1,
+        "ok": ok,
+        "findings": [finding.as_json() for finding in compiled.findings],
+        "plan": plan.model_dump(mode="json", exclude={"memory", "changes"}) if plan else None,
+        "memory": plan.memory.model_dump(mode="json") if plan else None,
+        "time": _time(plan) if plan else None,
+        "changes": [change.model_dump(mode="json") for change in plan.changes] if plan else [],
+    }
+
+
+def _time(plan: Plan) -> dict[str, Any]:
+    """What is known of the run's time: the tokens; its speed is not predicted yet."""
+    mean, rows = plan.facts.mean_tokens, plan.data.train_rows
+    tokens = None
+    if mean is not None and rows is not None and plan.train.epochs is not None:
+        tokens = round(mean * rows * plan.train.epochs)
+    elif mean is not None and plan.train.max_steps is not None:
+        tokens = round(mean * plan.train.max_steps * plan.train.effective_batch)
+    return {"tokens": tokens, "tokens_per_second": None, "seconds": None, "cost": None}

@@ -1,0 +1,142 @@
+"""What verbs share: reading a spec with its overrides, and the hardware that was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ftspec.cli.failure import CannotReadError
+from ftspec.cli.paint import painter
+from ftspec.compiler.facts.gpus import Gpu, find_gpu, nearest_names
+from ftspec.compiler.facts.hardware import Card, Hardware, named
+from ftspec.spec.edit import CannotEditError, set_key
+from ftspec.spec.finding import Finding, Severity
+from ftspec.spec.parse import Parsed, parse
+from ftspec.spec.render import render
+from ftspec.spec.values import parse_size
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+GENERIC_BANDWIDTH, GENERIC_FLOPS = 500e9, 50e12
+
+
+def hardware_options(function: Function) -> Function:
+    """Add --gpu, --vram and --count."""
+    function = click.option("--count", type=click.IntRange(1, 64), help="Cards of that kind.")(
+        function
+    )
+    function = click.option(
+        "--vram", metavar="SIZE", help="Memory of the card, such as 24GiB; with --gpu: a limit."
+    )(function)
+    return click.option(
+        "--gpu", metavar="NAME", help="A card by its name, such as rtx-4090, or `cpu`."
+    )(function)
+
+
+def data_option(function: Function) -> Function:
+    """Add --data."""
+    return click.option(
+        "--data", metavar="FILE", help="Training data, where the spec names none, or instead."
+    )(function)
+
+
+def fail_on_option(default: str) -> Callable[[Function], Function]:
+    """Add --fail-on."""
+    return click.option(
+        "--fail-on",
+        type=click.Choice(["error", "warning", "info", "never"]),
+        default=default,
+        show_default=True,
+        help="Exit with 1 for findings at least this bad.",
+    )
+
+
+def read_spec(path: str, data: str | None = None) -> tuple[Parsed, Path]:
+    """Read and parse a spec; returns it with the folder that its paths are relative to.
+
+    `-` is standard input, seen from the working folder. `data` is written into the spec as if
+    it had stood there.
+    """
+    if path == "-":
+        content, name, root = sys.stdin.buffer.read(), "standard input", Path.cwd()
+    else:
+        file = Path(path)
+        try:
+            content = file.read_bytes()
+        except IsADirectoryError:
+            raise CannotReadError(f"`{path}` is a folder; name the spec in it") from None
+        except OSError as error:
+            raise CannotReadError(f"`{path}` cannot be read: {error.strerror}") from None
+        name, root = path, file.parent
+    parsed = parse(content, name)
+    if data is None or parsed.root is None:
+        return parsed, root
+    value = data if not (Path.cwd() / data).exists() else os.path.relpath(data, root)
+    try:
+        return parse(set_key(parsed.source.text, ("data", "train"), value), name), root
+    except CannotEditError:
+        return parsed, root  # the spec's own errors say why
+
+
+def hardware_of(gpu: str | None, vram: str | None, count: int | None) -> Hardware:
+    """Return the hardware that the command line names, or the one that is here."""
+    size = parse_size(vram) if vram else None
+    if vram and not size:
+        raise click.UsageError(f"`--vram {vram}` is no size; write it as in 24GiB")
+    if gpu is None and size is None:
+        from ftspec.runtime.hardware import detect
+
+        here = detect()
+        return Hardware(here.cards[:count], here.host_bytes, here.cores, True, here.note)
+    if gpu == "cpu":
+        from ftspec.runtime.hardware import detect
+
+        here = detect()
+        return Hardware((), min(here.host_bytes, size or here.host_bytes), here.cores)
+    if gpu is None:
+        assert size is not None
+        return named(_generic(size), count or 1)
+    found = find_gpu(gpu)
+    if found is None:
+        near = ", ".join(f"`{name}`" for name in nearest_names(gpu))
+        hint = f" Did you mean {near}?" if near else ""
+        raise click.UsageError(f"`--gpu {gpu}` is no known card.{hint}")
+    card = Card(found, min(found.usable_bytes, size or found.usable_bytes))
+    return Hardware((card,) * (count or 1), detected=False)
+
+
+def _generic(size: int) -> Gpu:
+    name = f"a card of {size / 2**30:g} GiB"
+    return Gpu(name, size, GENERIC_BANDWIDTH, GENERIC_FLOPS, GENERIC_FLOPS, (8, 0), "--vram", False)
+
+
+def show_findings(
+    findings: tuple[Finding, ...] | list[Finding], parsed: Parsed, stream: Any
+) -> None:
+    """Print findings with the lines of the spec that they point at."""
+    paint = painter(stream)
+    for finding in findings:
+        print(render(finding, parsed.source.text, paint), end="\n\n", file=stream)
+
+
+def exit_code(findings: tuple[Finding, ...] | list[Finding], fail_on: str) -> int:
+    """Return 1 where a finding is at least as bad as `fail_on`, else 0."""
+    if fail_on == "never":
+        return 0
+    bar = Severity(fail_on)
+    return int(any(finding.severity.at_least(bar) for finding in findings))
+
+
+def count_words(findings: tuple[Finding, ...] | list[Finding]) -> str:
+    """Return `2 errors, 1 warning`."""
+    words = []
+    for severity in Severity:
+        number = sum(finding.severity is severity for finding in findings)
+        if number:
+            name = {"info": "note"}.get(severity.value, severity.value)
+            words.append(f"{number} {name}{'s' if number != 1 else ''}")
+    return ", ".join(words) or "no findings"
