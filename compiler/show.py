@@ -43,8 +43,8 @@ SHOWN = (
 def memory_lines(plan: Plan, paint: Paint = no_paint, *, unicode: bool = True) -> Iterator[str]:
     """Yield the lines that show the predicted memory, a bar for each part."""
     memory = plan.memory
-    size = f", {plan.model.parameters / 1e6:,.1f} M parameters" if plan.model.parameters else ""
-    architecture = f" ({plan.model.architecture}{size})" if plan.model.architecture else ""
+    count = f", {plan.model.parameters / 1e6:,.1f} M parameters" if plan.model.parameters else ""
+    architecture = f" ({plan.model.architecture}{count})" if plan.model.architecture else ""
     yield f"{paint(plan.model.name, 'bold')}{architecture}, {plan.method.type}"
     words, style = VERDICTS[memory.verdict]
     where = plan.hardware.gpu or "this machine's memory (the CPU trains)"

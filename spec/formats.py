@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ftspec.spec.model import Format
-
-FIELDS: Mapping[Format, tuple[str, ...]] = MappingProxyType(
+FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "alpaca": ("instruction", "output", "input"),
+        "alpaca": ("instruction", "input", "output"),
         "sharegpt": ("conversations", "from", "value"),
         "messages": ("messages", "role", "content"),
         "prompt-completion": ("prompt", "completion"),
