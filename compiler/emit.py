@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import jinja2
 
 import ftspec.templates
+from ftspec import __version__
 from ftspec.compiler.plan import Plan
 from ftspec.spec.edit import number
 
@@ -29,15 +31,16 @@ ADAPTER_CLASSES = {
 }
 GIB = 2**30
 LINE = 88  # the formatter's default width, which the emitted code keeps to
+SKIP = "  # fmt: skip"
 
 
 def emit(plan: Plan) -> dict[str, bytes]:
     """Return the files of the project, by their path in it. The same plan gives the same bytes."""
     context = _context(plan)
     names = [*SCRIPTS, "requirements.txt", "README.md"]
-    if plan.model.gguf is not None:
-        names.append("convert.py")
     files = {name: _render(name, context) for name in names}
+    if plan.model.gguf is not None:
+        files["convert.py"] = convert_script(plan.model.gguf, plan.model.name, plan.spec.name)
     if plan.model.chat_template is not None:
         files["chat_template.jinja"] = plan.model.chat_template
     files["plan.json"] = plan.to_json()
@@ -45,8 +48,26 @@ def emit(plan: Plan) -> dict[str, bytes]:
     return {name: files[name].encode("utf-8") for name in sorted(files)}
 
 
+def convert_script(gguf: str, target: str, made_from: str) -> str:
+    """Return the script that writes a GGUF file's weights as safetensors into `target`."""
+    context = {"gguf": gguf, "target": target, "made_from": made_from, "version": __version__}
+    return _render("convert.py", context)
+
+
 def _render(name: str, context: Mapping[str, Any]) -> str:
-    return _environment().get_template(f"{name}.j2").render(context)
+    text = _environment().get_template(f"{name}.j2").render(context)
+    return keep_layout(text) if name.endswith(".py") else text
+
+
+def keep_layout(text: str) -> str:
+    """Mark one-line statements that a long value makes too wide, so that no formatter wraps them."""
+    lines = text.split("\n")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt) and node.lineno == node.end_lineno:
+            line = lines[node.lineno - 1]
+            if len(line) > LINE and not line.endswith((SKIP, '"""')):  # docstrings stay anyway
+                lines[node.lineno - 1] = line + SKIP
+    return "\n".join(lines)
 
 
 @functools.cache
@@ -143,9 +164,10 @@ def _comments(plan: Plan) -> dict[str, str]:
     comments["steps"] = steps
     if plan.model.parameters:
         millions = f"{plan.model.parameters / 1e6:,.1f} M parameters"
-        comments["model"] = f"{plan.model.architecture}, {millions}"
+        comments["model"] = f"{plain_words(plan.model.architecture or '')}, {millions}"
     else:
-        comments["model"] = plan.model.architecture or "not inspected when this was compiled"
+        architecture = plan.model.architecture or "not inspected when this was compiled"
+        comments["model"] = plain_words(architecture)
     if data.eval_rows:
         comments["eval"] = f"held out of {data.eval_rows + (data.train_rows or 0):,} rows"
     if plan.method.r and plan.method.alpha:

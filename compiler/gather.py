@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,14 @@ from ftspec.compiler.facts.hardware import Hardware, named
 from ftspec.compiler.facts.lengths import TemplateError, measure
 from ftspec.compiler.facts.model import ModelFacts, ModelUnreadableError, resolve_model
 from ftspec.compiler.passes.choose_model import read_template
-from ftspec.compiler.rules import data_unreadable, model_unreadable, template_refuses, unknown_gpu
+from ftspec.compiler.rules import (
+    data_unreadable,
+    model_unreadable,
+    template_refuses,
+    unknown_gpu,
+    unusable_path,
+)
+from ftspec.spec.finding import Finding, Route
 from ftspec.spec.model import Spec
 from ftspec.spec.values import parse_share
 
@@ -21,6 +30,9 @@ from ftspec.spec.values import parse_share
 def gather(spec: Spec, root: Path, project: Path, hardware: Hardware) -> Draft:
     """Return the first draft: the spec with everything that can be known beforehand."""
     draft = Draft(spec, root, project, hardware, ModelFacts(spec.model.name, "unknown"))
+    draft = draft.found(*_unusable_paths(draft))
+    if draft.findings:
+        return draft
     draft = _hardware(draft)
     try:
         draft = replace(draft, model=resolve_model(spec.model.name, root))
@@ -28,6 +40,25 @@ def gather(spec: Spec, root: Path, project: Path, hardware: Hardware) -> Draft:
         draft = draft.found(*model_unreadable.find(str(error)))
     draft = _data(draft)
     return _lengths(draft)
+
+
+def _unusable_paths(draft: Draft) -> Iterator[Finding]:
+    """Find paths that the file system refuses to look for."""
+    spec = draft.spec
+    paths: list[tuple[Route, str]] = [(("model", "name"), spec.model.name)]
+    paths += [
+        (("data", "train", number), text) for number, text in enumerate(spec.data.train or ())
+    ]
+    paths += [(("data", "eval"), spec.data.eval)] if spec.data.eval else []
+    paths += [(("output",), spec.output)] if spec.output else []
+    for route, text in paths:
+        try:
+            (draft.root / text).expanduser().stat()
+        except (OSError, RuntimeError, ValueError) as error:
+            if not isinstance(error, OSError):
+                yield from unusable_path.find((route, str(error)))
+            elif error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                yield from unusable_path.find((route, error.strerror))
 
 
 def _hardware(draft: Draft) -> Draft:
@@ -78,6 +109,7 @@ def _lengths(draft: Draft) -> Draft:
             data.columns or {},
             draft.spec.data.system,
             template,
+            bool(draft.spec.data.train_on_prompt),
         )
     except TemplateError as error:
         return draft.found(*template_refuses.find(str(error)))

@@ -81,7 +81,13 @@ def compile_spec(
 
 def _stuck(draft: Draft) -> bool:
     """Whether facts are missing without which the passes cannot decide anything."""
-    stuck = {"model-unreadable", "data-unreadable", "unknown-gpu", "template-refuses"}
+    stuck = {
+        "model-unreadable",
+        "data-unreadable",
+        "unknown-gpu",
+        "template-refuses",
+        "unusable-path",
+    }
     return any(finding.name in stuck for finding in draft.findings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,9 @@ from ftspec.spec.edit import literal
 from ftspec.spec.render import Paint, no_paint
 
 GIB = 2**30
-BAR = 28
+BAR, LABEL, SIZE = 28, 13, 10  # columns: a bar, a part's name, its size
+VALUE = 10  # columns for a choice's value; a longer one pushes its reason to the next line
+LEAST = 24  # columns under which a reason is not worth squeezing in beside
 VERDICTS = {
     "fits": ("fits", "bold green"),
     "tight": ("tight: it may not fit", "bold yellow"),
@@ -40,12 +43,19 @@ SHOWN = (
 )
 
 
-def memory_lines(plan: Plan, paint: Paint = no_paint, *, unicode: bool = True) -> Iterator[str]:
-    """Yield the lines that show the predicted memory, a bar for each part."""
+def memory_lines(
+    plan: Plan,
+    paint: Paint = no_paint,
+    *,
+    unicode: bool = True,
+    width: int = 100,
+    formulas: bool = False,
+) -> Iterator[str]:
+    """Yield the lines that show the predicted memory: a bar for each part, its formula if asked."""
     memory = plan.memory
-    count = f", {plan.model.parameters / 1e6:,.1f} M parameters" if plan.model.parameters else ""
+    count = f", {_count(plan.model.parameters)} parameters" if plan.model.parameters else ""
     architecture = f" ({plan.model.architecture}{count})" if plan.model.architecture else ""
-    yield f"{paint(plan.model.name, 'bold')}{architecture}, {plan.method.type}"
+    yield f"{paint(_name(plan), 'bold')}{architecture}, {plan.method.type}"
     words, style = VERDICTS[memory.verdict]
     where = plan.hardware.gpu or "this machine's memory (the CPU trains)"
     if plan.hardware.count > 1:
@@ -57,24 +67,53 @@ def memory_lines(plan: Plan, paint: Paint = no_paint, *, unicode: bool = True) -
     peak, low, high = (n / GIB for n in (memory.peak_bytes, memory.low_bytes, memory.high_bytes))
     yield f"memory: {paint(words, style)}: {peak:.1f} GiB at the peak ({low:.1f} to {high:.1f})"
     yield f"        of {free:.1f} GiB free on {where}"
+    context = memory.context_bytes or 0
     parts = [*memory.parts.items()]
-    if memory.context_bytes:
-        parts.append(("context", memory.context_bytes))
+    if context:
+        parts.append(("context", context))
     widest = max(size for _, size in parts)
+    bar_width = max(8, min(BAR, width - LABEL - SIZE - 5))
     for name, size in parts:
-        bar = _bar(size / widest, unicode=unicode)
-        formula = memory.formulas.get(name, "CUDA context and kernels")
-        yield f"  {name:<13} {paint(bar, 'cyan')} {_size(size):>9}  {paint(formula, 'dim')}"
-    phases = ", ".join(f"{name} {_size(size)}" for name, size in memory.phases.items())
-    yield f"  {'by phase':<13} {phases}"
+        bar = paint(_bar(size / widest, bar_width, unicode=unicode), "cyan")
+        left = f"  {name.replace('_', ' '):<{LABEL}} {bar} {_size(size):>{SIZE}}"
+        formula = memory.formulas.get(name, "CUDA context and kernels") if formulas else ""
+        taken = LABEL + bar_width + SIZE + 4
+        yield from _beside(left, taken, formula, taken + 2, width, paint)
+    phases = ", ".join(f"{name} {_size(size + context)}" for name, size in memory.phases.items())
+    yield from _beside("  by phase", len("  by phase"), phases, LABEL + 3, width, no_paint)
 
 
-def _bar(share: float, *, unicode: bool) -> str:
+def _count(parameters: int) -> str:
+    """Return `6.74 B`, or `134.5 M`."""
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
+
+
+def _beside(
+    left: str, taken: int, text: str, column: int, width: int, paint: Paint
+) -> Iterator[str]:
+    """Yield `left`, which takes so many columns, and a text from `column` on: beside it or under.
+
+    Where too few columns are left over there, the text stands under `left`, a little indented.
+    """
+    start = column if width - column >= LEAST else 6
+    wrapped = textwrap.wrap(text, width - start, break_long_words=False, break_on_hyphens=False)
+    if wrapped and taken < start:
+        left += " " * (start - taken) + paint(wrapped.pop(0), "dim")
+    yield left.rstrip()
+    for line in wrapped:
+        yield " " * start + paint(line, "dim")
+
+
+def _name(plan: Plan) -> str:
+    return plan.model.name.rpartition("/")[2] if plan.model.local else plan.model.name
+
+
+def _bar(share: float, width: int, *, unicode: bool) -> str:
     if not unicode:
-        return ("#" * round(share * BAR) or ".").ljust(BAR)
-    eighths = round(share * BAR * 8)
+        return ("#" * round(share * width) or ".").ljust(width)
+    eighths = round(share * width * 8)
     text = "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
-    return (text or "▏").ljust(BAR)
+    return (text or "▏").ljust(width)
 
 
 def _size(size: int) -> str:
@@ -83,20 +122,26 @@ def _size(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def plan_lines(plan: Plan, paint: Paint = no_paint, *, everything: bool = False) -> Iterator[str]:
+def plan_lines(
+    plan: Plan, paint: Paint = no_paint, *, everything: bool = False, width: int = 100
+) -> Iterator[str]:
     """Yield the lines that show what was decided, and why."""
-    paths = list(plan.why) if everything else [path for path in SHOWN if path in plan.why]
+    paths = [path for path in plan.why if path != "memory"]
+    if not everything:
+        paths = [path for path in SHOWN if path in plan.why]
     rows = []
     for path in paths:
         value = _value(plan, path)
         if value is None and not everything:
             continue
         rows.append((path, _short(value), plan.why[path]))
-    width = max((len(path) for path, _, _ in rows), default=0)
-    values = min(34, max((len(value) for _, value, _ in rows), default=0))
+    paths_width = max((len(path) for path, _, _ in rows), default=0)
+    column = paths_width + 4 + VALUE + 2
     for path, value, why in rows:
         reason = why.reason if why.by == "plan" else "as written"
-        yield f"  {path:<{width}}  {paint(value.ljust(values), 'bold')}  {paint(reason, 'dim')}"
+        left = f"  {path:<{paths_width}}  "
+        taken = len(left) + len(value)
+        yield from _beside(left + paint(value, "bold"), taken, reason, column, width, paint)
 
 
 def _value(plan: Plan, path: str) -> Any:

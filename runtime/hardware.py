@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import psutil
@@ -9,13 +10,14 @@ import psutil
 from ftspec.compiler.facts.gpus import Gpu, find_gpu
 from ftspec.compiler.facts.hardware import Card, Hardware
 
+FREE_STEP = 256 * 2**20  # bytes
 UNKNOWN_BANDWIDTH = 300e9  # bytes a second; a card that the catalogue lacks is taken to be modest
 UNKNOWN_FLOPS = 30e12
 
 
 def detect() -> Hardware:
     """Return this machine's hardware. No card, or no driver: the CPU trains, and a note says so."""
-    host = psutil.virtual_memory().available
+    host = psutil.virtual_memory().total  # what is free now changes from one second to the next
     cores = os.cpu_count() or 1
     try:
         cards, note = _cards()
@@ -39,14 +41,19 @@ def _cards() -> tuple[tuple[Card, ...], str]:
 
 
 def _visible(count: int) -> list[int]:
-    """Return the indices that CUDA_VISIBLE_DEVICES leaves; names (UUIDs) are not resolved."""
+    """Return the indices that CUDA_VISIBLE_DEVICES leaves, in its order.
+
+    As CUDA does, it reads up to the first index that is no card. Names (UUIDs) are not resolved:
+    with one of them every card counts.
+    """
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
     if asked is None:
         return list(range(count))
-    indices = [int(item) for item in asked.split(",") if item.strip().isdigit()]
-    if asked.strip() and not indices and asked.strip() != "-1":
+    words = [word.strip() for word in asked.split(",")]
+    if any(word.upper().startswith(("GPU-", "MIG-")) for word in words):
         return list(range(count))
-    return [index for index in indices if index < count]
+    good = itertools.takewhile(lambda word: word.isdecimal() and int(word) < count, words)
+    return list(dict.fromkeys(int(word) for word in good))
 
 
 def _card(handle: object) -> Card:
@@ -67,7 +74,9 @@ def _card(handle: object) -> Card:
         source="NVML",
         measured_memory=True,
     )
-    return Card(gpu, int(memory.free), _holders(handle))
+    # Rounded down, so that a few MiB that come and go do not make another plan of one spec.
+    free = int(memory.free) // FREE_STEP * FREE_STEP
+    return Card(gpu, free, _holders(handle))
 
 
 def _holders(handle: object) -> tuple[tuple[str, int], ...]:

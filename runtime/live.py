@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 from ftspec.runtime.events import Event
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 
@@ -15,6 +16,8 @@ def describe(event: Event) -> str | None:
     """Return an event as one plain line, or None for those that say nothing to a reader."""
     kind, step = event["event"], event.get("step")
     match kind:
+        case "launch":
+            return f"run {event.get('run')}: loading the model and the data"
         case "start":
             resumed = event.get("resumed_from")
             begun = f"going on from {resumed}" if resumed else "training"
@@ -64,50 +67,60 @@ class PlainView:
 
 
 class LiveView:
-    """A progress bar with loss, tokens a second and the time left."""
+    """A progress bar with loss, tokens a second and the time left, drawn from the launch on."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console | None = None) -> None:
+        from rich import console as rich_console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = Console(stderr=True)
+        self._console = console or rich_console.Console(stderr=True)
         self._progress: Progress = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=None),
             TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[time]}"),
             console=self._console,
+            expand=True,
         )
-        self._task = self._progress.add_task("loading", total=1, facts="")
+        self._task = self._progress.add_task("loading", total=None, facts="", time="")
+        self._total: float | None = None
         self._held_out = ""
-        self._progress.start()
 
     def event(self, event: Event) -> None:
         """Move the bar, and print what is worth keeping above it."""
         match event["event"]:
+            case "launch":
+                self._progress.start()
             case "start":
+                self._total = event.get("total_steps") or 1
                 self._progress.reset(
-                    self._task, total=event.get("total_steps") or 1, description="training"
+                    self._task,
+                    total=self._total,
+                    description="training",
+                    facts=f"0/{self._total}",
+                    time="left",
                 )
                 if event.get("resumed_from"):
                     self.note(f"going on from {event['resumed_from']}")
             case "step":
-                facts = f"loss {_number(event.get('loss'))}  {_rate(event)}{self._held_out}"
-                self._progress.update(self._task, completed=event.get("step"), facts=facts)
+                step, loss = event.get("step"), _number(event.get("loss"))
+                facts = f"{step}/{self._total}  loss {loss}{self._held_out}  {_rate(event)}"
+                time = "in all" if step == self._total else "left"
+                self._progress.update(self._task, completed=step, facts=facts, time=time)
             case "eval":
-                self._held_out = f"  held-out {_number(event.get('loss'))}"
+                self._held_out = f", held out {_number(event.get('loss'))}"
             case "out-of-memory" | "stop":
                 self.note(describe(event) or "")
 
     def note(self, text: str) -> None:
         """Print a sentence above the bar."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
         """Stop drawing; the last state of the bar stays."""
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
 
 def view_for(stream: TextIO) -> PlainView | LiveView:

@@ -34,11 +34,16 @@ class RunFolder:
         """What the scripts print."""
         return self.path / "train.log"
 
+    @property
+    def printed_bytes(self) -> int:
+        """How much the scripts have printed up to now."""
+        return self.output.stat().st_size if self.output.exists() else 0
+
 
 def newest_run(project: Path) -> RunFolder | None:
     """Return the run with the highest number, or None."""
     runs = project / "runs"
-    found = [int(path.name) for path in runs.glob("*") if path.name.isdigit() and path.is_dir()]
+    found = [int(path.name) for path in runs.glob("*") if path.name.isdecimal() and path.is_dir()]
     return RunFolder(runs / str(max(found)), max(found)) if found else None
 
 
@@ -61,7 +66,14 @@ def read_ledger(run: RunFolder) -> dict[str, Any]:
         ledger = None
     if isinstance(ledger, dict) and isinstance(ledger.get("attempts"), list):
         return ledger
-    return {"schema_version": SCHEMA_VERSION, "state": "running", "attempts": [], "final": None}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "state": "running",
+        "attempts": [],
+        "plan_hash": None,
+        "data_hash": None,
+        "final": None,
+    }
 
 
 def write_ledger(run: RunFolder, ledger: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -15,9 +17,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ftspec.runtime.events import Event, Follower
+from ftspec.runtime.interrupts import Interrupts
 from ftspec.runtime.state import RunFolder, open_run, read_ledger, write_ledger
 
 POLL_SECONDS = 0.2
+GRACE_SECONDS = 60  # for a child to save, where the supervisor itself fails
 LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 
 # What an emitted script's exit code means; `journal.py` in the project has the same list.
@@ -50,13 +54,18 @@ class NotAProjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. `state` is finished, stopped or failed; `exit` the script's exit code."""
+    """How a run ended. `state` is finished, stopped or failed; `exit` the script's exit code.
+
+    `words` is the last that a failed script printed.
+    """
 
     state: str
     exit: int
     reason: str
     run: RunFolder
     interrupted: bool = False
+    nothing_to_do: bool = False
+    words: str = ""
 
 
 def missing_libraries(python: str = sys.executable) -> tuple[str, ...]:
@@ -91,13 +100,26 @@ def supervise(
     """
     plan = read_plan(project)
     run = open_run(project, new=new)
+    ledger = read_ledger(run)
     if run.finished:
-        return Ended("finished", 0, "nothing is left to do", run)
-    if plan.get("model", {}).get("gguf"):
-        code = _convert(project, run, view, python)
-        if code != 0:
-            return Ended("failed", code, "the GGUF file could not be converted", run)
-    return _attempt(project, plan, run, view, python)
+        return Ended("finished", 0, "nothing is left to do", run, nothing_to_do=True)
+    ledger |= {"plan_hash": plan_hash(project), "data_hash": _fact(plan, "facts", "data_digest")}
+    printed = run.printed_bytes
+    if _fact(plan, "model", "gguf") and (code := _convert(project, run, view, python)) != 0:
+        write_ledger(run, ledger | {"state": "failed"})
+        reason, words = "the GGUF file could not be converted", last_words(run, printed)
+        return Ended("failed", code, reason, run, words=words)
+    return _attempt(project, ledger, run, view, python)
+
+
+def plan_hash(project: Path) -> str:
+    """Return the short hash of a project's plan, as its scripts write it into their events."""
+    return hashlib.sha256((project / "plan.json").read_bytes()).hexdigest()[:16]
+
+
+def _fact(plan: dict[str, Any], section: str, key: str) -> Any:
+    part = plan.get(section)
+    return part.get(key) if isinstance(part, dict) else None
 
 
 def _convert(project: Path, run: RunFolder, view: View, python: str) -> int:
@@ -110,8 +132,9 @@ def _convert(project: Path, run: RunFolder, view: View, python: str) -> int:
         ).returncode
 
 
-def _attempt(project: Path, plan: dict[str, Any], run: RunFolder, view: View, python: str) -> Ended:
-    ledger = read_ledger(run)
+def _attempt(
+    project: Path, ledger: dict[str, Any], run: RunFolder, view: View, python: str
+) -> Ended:
     attempt: dict[str, Any] = {
         "started": time.time(),
         "ended": None,
@@ -123,20 +146,28 @@ def _attempt(project: Path, plan: dict[str, Any], run: RunFolder, view: View, py
     }
     ledger["attempts"].append(attempt)
     ledger["state"] = "running"
-    ledger["data_hash"] = plan.get("facts", {}).get("data_digest")
     write_ledger(run, ledger)
     follower = Follower(run.events, from_end=True)
-    with run.output.open("ab") as output:
-        child = subprocess.Popen(
-            [python, "train.py", "--resume"],
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    interrupted = _follow(child, follower, view, ledger, attempt)
+    printed = run.printed_bytes
+    with Interrupts() as interrupts:
+        with run.output.open("ab") as output:
+            child = subprocess.Popen(
+                [python, "train.py", "--resume"],
+                cwd=project,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        try:
+            view.event({"event": "launch", "run": run.number})
+            interrupted = _follow(child, follower, view, attempt, interrupts)
+        except BaseException:
+            child.send_signal(signal.SIGTERM)  # what nobody follows saves, and ends
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE_SECONDS)
+            raise
     code = child.returncode
     state = "finished" if code == 0 else "stopped" if code == 75 or interrupted else "failed"
     reason = _reason(code, interrupted)
@@ -144,12 +175,15 @@ def _attempt(project: Path, plan: dict[str, Any], run: RunFolder, view: View, py
     ledger["state"] = state
     ledger["final"] = "final" if run.finished else None
     write_ledger(run, ledger)
-    return Ended(state, code, reason, run, interrupted)
+    words = last_words(run, printed) if state == "failed" else ""
+    return Ended(state, code, reason, run, interrupted, words=words)
 
 
 def _reason(code: int, interrupted: bool) -> str:
-    if interrupted and code in (-signal.SIGTERM, -signal.SIGKILL):
+    if interrupted and code == -signal.SIGTERM:
         return "stopped before there was anything to save"
+    if interrupted and code == -signal.SIGKILL:
+        return "killed on request; the checkpoints before it stand"
     if code < 0:
         return f"killed by signal {-code}"
     return REASONS.get(code, f"the script crashed (exit code {code})")
@@ -159,45 +193,77 @@ def _follow(
     child: subprocess.Popen[bytes],
     follower: Follower,
     view: View,
-    ledger: dict[str, Any],
     attempt: dict[str, Any],
+    interrupts: Interrupts,
 ) -> bool:
-    interrupted = False
+    """Follow a child to its end; returns whether somebody asked to stop."""
+    answered = 0
     while True:
-        try:
-            done = child.poll() is not None
-            for event in follower.new_events():
-                if event["event"] == "start":
-                    attempt["resumed_from"] = event.get("resumed_from")
-                    ledger["plan_hash"] = event.get("plan_hash")
-                view.event(event)
-            if done:
-                return interrupted
-            time.sleep(POLL_SECONDS)
-        except KeyboardInterrupt:
-            if interrupted:
-                child.kill()
-                view.note("killed: what was done since the last checkpoint is lost")
-            else:
-                interrupted = True
-                view.note("stopping after this step, with a checkpoint (Ctrl-C again: at once)")
-                child.send_signal(signal.SIGTERM)
+        done = child.poll() is not None
+        for event in follower.new_events():
+            if event["event"] == "start":
+                attempt["resumed_from"] = event.get("resumed_from")
+            view.event(event)
+        if done:
+            return answered > 0
+        if interrupts.count > answered:
+            answered += 1
+            _stop(child, view, at_once=answered > 1)
+        time.sleep(POLL_SECONDS)
+
+
+def _stop(child: subprocess.Popen[bytes], view: View, *, at_once: bool) -> None:
+    """Ask the child to save and end; `at_once`: kill it, with the processes it started."""
+    if at_once:
+        os.killpg(child.pid, signal.SIGKILL)
+        view.note("killed: what was done since the last checkpoint is lost")
+    else:
+        child.send_signal(signal.SIGTERM)
+        view.note("stopping after this step, with a checkpoint (Ctrl-C again: at once)")
+
+
+# What the libraries say about themselves, kept out of a terminal that shows an answer.
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 def call_script(
-    project: Path, script: str, arguments: Sequence[str], python: str = sys.executable
+    project: Path,
+    script: str,
+    arguments: Sequence[str],
+    python: str = sys.executable,
+    *,
+    quiet: bool = False,
+    said: Path | None = None,
 ) -> int:
-    """Run another script of a project with this terminal's streams; returns its exit code."""
+    """Run another script of a project with this terminal's streams; returns its exit code.
+
+    `quiet` drops what it prints; the file `said` takes what it writes to standard error.
+    """
     if not (project / script).is_file():
         raise NotAProjectError(f"`{project}` has no {script}")
-    return subprocess.run([python, script, *arguments], cwd=project).returncode
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(said.open("ab")) if said else None
+        return subprocess.run(
+            [python, script, *arguments],
+            cwd=project,
+            env={**QUIET, **os.environ},
+            stdout=subprocess.DEVNULL if quiet else None,
+            stderr=errors,
+        ).returncode
 
 
-def last_words(run: RunFolder, count: int = 12) -> str:
-    """Return the last lines that the scripts printed, without progress bars."""
+def last_words(run: RunFolder, start: int = 0, count: int = 12) -> str:
+    """Return the last lines that the scripts printed from byte `start` on, no progress bars."""
     try:
-        text = run.output.read_text(encoding="utf-8", errors="replace")
+        text = run.output.read_bytes()[start:].decode("utf-8", errors="replace")
     except OSError:
         return ""
     lines = [line.rpartition("\r")[2].rstrip() for line in text.splitlines()]
-    return "\n".join([line for line in lines if line and "it/s]" not in line][-count:])
+    return "\n".join(
+        [line for line in lines if line and not line.endswith(("it/s]", "s/it]"))][-count:]
+    )

@@ -25,7 +25,7 @@ class Parsed:
 
     def placed(self, finding: Finding) -> Finding:
         """Give a finding its place in the text, by its route."""
-        if finding.place is not None or self.root is None:
+        if finding.place is not None or self.root is None or not finding.route:
             return finding
         span = span_of(self.root, finding.route, at_key=finding.at_key)
         return finding.placed(place_of(self.source.text, self.source.name, span))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from ftspec.spec.finding import Finding, Place, Severity
 Paint = Callable[[str, str], str]
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
+HELP_WIDTH = 88  # characters; the lines of a finding fit into 100
 MAX_LINE = 120  # a longer line is shown in part, around the caret
 
 
@@ -28,10 +30,19 @@ def render(finding: Finding, text: str | None = None, paint: Paint = no_paint) -
     elif finding.found:
         lines.append(f"  {paint('=', 'blue')} {printable(finding.found)}")
     gutter = " " * (len(str(place.line)) if place else 1)
-    for number, line in enumerate(finding.help.splitlines()):
+    for number, line in enumerate(_wrapped(finding.help)):
         label = paint("help:", "bold green") if number == 0 else "     "
         lines.append(f"{gutter} {paint('=', 'blue')} {label} {printable(line)}")
     return "\n".join(lines)
+
+
+def _wrapped(help: str) -> list[str]:
+    """Break long lines between words; lines of an example that are indented stay whole."""
+    lines: list[str] = []
+    for line in help.splitlines():
+        whole = len(line) <= HELP_WIDTH or line.startswith(" ")
+        lines += [line] if whole else textwrap.wrap(line, HELP_WIDTH, break_on_hyphens=False)
+    return lines
 
 
 def _at(finding: Finding, place: Place, text: str | None, paint: Paint) -> list[str]:

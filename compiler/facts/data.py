@@ -65,7 +65,10 @@ def resolve_data(
     digest = hashlib.sha256()
     rows: list[Row] = []
     for path in files:
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataUnreadableError(f"`{path.name}` cannot be read: {error.strerror}") from error
         digest.update(hashlib.sha256(content).digest())
         try:
             rows.extend(read_rows(content, kind, path.name))

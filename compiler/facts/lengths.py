@@ -57,6 +57,7 @@ def measure(
     columns: Mapping[str, str],
     system: str | None = None,
     template: str | None = None,
+    train_on_prompt: bool = False,
 ) -> Lengths | None:
     """Tokenize rows as the scripts will; None where the model's tokenizer is not at hand.
 
@@ -72,19 +73,30 @@ def measure(
     step = max(1, math.ceil(len(rows) / SAMPLE))
     chosen = rows[::step]
     renderer = _Renderer(template or model.chat_template or PLAIN_TEMPLATE, model)
+    chat = format not in ("text", "prompt-completion")
+    end = tokenizer.token_to_id((model.special_tokens or {}).get("eos_token", ""))
     tokens: list[int] = []
     supervised: list[int] = []
     for start in range(0, len(chosen), 1000):
         part = chosen[start : start + 1000]
         texts = [_text_and_spans(row, format, columns, system, renderer) for row in part]
-        chat = format not in ("text", "prompt-completion")
         encoded = tokenizer.encode_batch([text for text, _ in texts], add_special_tokens=not chat)
         for encoding, (_, spans) in zip(encoded, texts, strict=True):
-            length = len(encoding.ids) + (0 if chat else 1)  # the end-of-sequence token
-            tokens.append(length)
-            learnt = sum(any(a <= begin < b for a, b in spans) for begin, _ in encoding.offsets)
-            supervised.append(learnt + (0 if chat else 1))
+            learnt = [train_on_prompt or _learnt(span, spans) for span in encoding.offsets]
+            if format == "text":
+                learnt = [True] * len(learnt)
+            if not chat:  # the end-of-sequence token is learnt, whoever adds it
+                ends = bool(encoding.ids) and encoding.ids[-1] == end
+                learnt = [*(learnt[:-1] if ends else learnt), True]
+            tokens.append(len(learnt))
+            supervised.append(sum(learnt))
     return Lengths(tuple(tokens), tuple(supervised), len(rows))
+
+
+def _learnt(token: tuple[int, int], spans: Sequence[tuple[int, int]]) -> bool:
+    """Say whether a token holds some of what is learnt; spaces may have an empty span."""
+    begin, stop = token
+    return any(begin < end and max(stop, begin + 1) > start for start, end in spans)
 
 
 def _text_and_spans(
@@ -95,18 +107,19 @@ def _text_and_spans(
     renderer: _Renderer,
 ) -> tuple[str, list[tuple[int, int]]]:
     if format == "text":
-        text = as_text(row.get(columns["text"]))
-        return text, [(0, len(text))]
+        return as_text(row.get(columns["text"])), []
     if format == "prompt-completion":
         prompt = as_text(row.get(columns["prompt"]))
         text = prompt + as_text(row.get(columns["completion"]))
-        return text, [(len(prompt), len(text))]
+        return text, [(len(prompt), len(text) + 1)]
     messages = messages_of(row, format, columns, system)
-    text = renderer.render(messages, False)
+    text = renderer.render(messages, False) if messages else ""
     spans = []
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
-            start = len(commonprefix([text, renderer.render(messages[:number], True)]))
+            first = renderer.render(messages[:1], True)[len(renderer.render(messages[:1], False)) :]
+            before = renderer.render(messages[:number], True) if number else first
+            start = len(commonprefix([text, before]))
             end = len(commonprefix([text, renderer.render(messages[: number + 1], False)]))
             spans.append((start, end))
     return text, spans

@@ -258,6 +258,8 @@ def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
     kind = config.get("model_type")
     if not isinstance(kind, str) or not kind:
         raise ModelUnreadableError(f"`{shown}` has no `model_type`")
+    if not kind.isprintable() or len(kind) > 64:
+        raise ModelUnreadableError(f"`{shown}`: `model_type` is no name: {kind[:64]!r}")
 
     def width(*names: str, default: int | None = None, least: int = 1) -> int:
         for name in names:

@@ -6,7 +6,7 @@ key heads, n heads, N tokens of a micro-batch, S its length, B its rows, r rank.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftspec.compiler.facts.gpus import Gpu
 from ftspec.compiler.memory.work import DTYPE_BYTES, Work
@@ -100,16 +100,16 @@ def predict(work: Work, gpu: Gpu | None) -> Ledger:
         f"{saved.formula} + {transient.formula}",
         "saved tensors, layer by layer: docs/memory.md",
     )
+    # With accumulation, the gradients of earlier micro-batches lie beside the next one's work.
     held = gradients.bytes if work.accumulation > 1 else 0
     training = max(
-        static + held + saved.bytes + max(transient.bytes, loss.bytes),
-        static + gradients.bytes + loss.bytes // 2,
+        static + held + saved.bytes + max(transient.bytes, loss.bytes),  # backward
+        static + held + _all_copies(work) + loss.bytes,  # the end of forward, under autocast
+        static + gradients.bytes + loss.bytes // 2,  # the end of backward
     )
-    phases = {
-        "load": weights.bytes + workspace.bytes,
-        "train": training,
-        "evaluate": static + _evaluation(work),
-    }
+    phases = {"load": weights.bytes + workspace.bytes, "train": training}
+    if work.eval_batch:
+        phases["evaluate"] = static + _evaluation(work)
     parts = (weights, adapters, gradients, optimizer, activations, loss, workspace)
     return Ledger(tuple(part for part in parts if part.bytes), phases, context_bytes(gpu))
 
@@ -123,9 +123,7 @@ def _weights(work: Work) -> Part:
     shape = work.shape
     each = DTYPE_BYTES[work.dtype]
     if work.quantization == "none":
-        cached = 2 * shape.layers * shape.block_parameters if _autocast_copies(work) else 0
-        formula = f"{each} P" + (" + 2 P of the blocks, cached by autocast" if cached else "")
-        return Part("base_weights", each * work.parameters + cached, formula, "dtype of the base")
+        return Part("base_weights", each * work.parameters, f"{each} P", "dtype of the base")
     linear = shape.layers * sum(inputs * outputs for _, inputs, outputs in shape.linears())
     rest = work.parameters - linear
     bytes_each = {"nf4": 0.5, "fp4": 0.5, "int8": 1.0}[work.quantization]
@@ -141,9 +139,20 @@ def _weights(work: Work) -> Part:
     )
 
 
-def _autocast_copies(work: Work) -> bool:
-    """Autocast keeps a low-precision copy of each trained float32 weight while gradients run."""
-    return work.method == "full" and work.dtype == "float32" and work.autocast is not None
+def _autocast_copies(work: Work) -> int:
+    """Autocast keeps a two-byte copy of each trained float32 weight of a block while it is used.
+
+    Without checkpointing the graph holds those of all blocks until their backward; with it, a
+    block's copies are made anew for its own backward.
+    """
+    if work.method != "full" or work.dtype != "float32" or work.autocast is None:
+        return 0
+    blocks = 1 if work.checkpointing else work.shape.layers
+    return 2 * blocks * work.shape.block_parameters
+
+
+def _all_copies(work: Work) -> int:
+    return _autocast_copies(replace(work, checkpointing=False))
 
 
 def _adapters(work: Work) -> Part:
@@ -171,26 +180,42 @@ def _optimizer(work: Work) -> Part:
 
 
 def _layer_bytes(work: Work) -> float:
-    """Bytes that one block saves for its backward pass, a token (research tables, per method)."""
+    """Bytes that one block saves for its backward pass, a token of two-byte activations.
+
+    Attention: q, k, v and its output (4Q + 4K) and the log-sum-exp (4 a head). Norms: the
+    float32 input of each of two (8H). MLP: what the activation and the product need (6I with
+    a gate, 4I without). A weight that is trained keeps its input as well, which is in
+    `_trained_inputs`. Sources: the modeling files of transformers 5.23, peft 0.21 lora/layer.py.
+    """
     shape = work.shape
-    hidden, ffn = shape.hidden, shape.ffn
     q, k = shape.query_width, shape.kv_width
     gated = shape.family is None or shape.family.gated
-    each = 4 * q + 4 * k + (8 * ffn if gated else 4 * ffn) + 4 * shape.heads + 8 * hidden
-    if work.method == "full":
-        each += 8 * hidden + (6 * hidden if work.dtype == "float32" and work.autocast else 0)
-    elif work.quantization != "none" and work.method == "qlora":
-        each += 4 * hidden
-    elif work.method in ("lora", "qlora"):
-        adapted = [i for name, i, _ in shape.linears() if work.adapts(name) and i != ffn]
-        each += 2 * sum(adapted)
-    if work.dropout and work.method in ("lora", "qlora"):
-        each += sum(i for name, i, _ in shape.linears() if work.adapts(name))
+    each = 4 * q + 4 * k + 4 * shape.heads + 8 * shape.hidden
+    each += (6 if gated else 4) * shape.ffn + _trained_inputs(work)
     if shape.family is not None and shape.family.qk_norm:
         each += 6 * q + 6 * k if work.method == "full" else 4 * q + 4 * k
     if work.dtype == "float32" and work.autocast is None:
-        each *= 2  # the table is for two-byte activations
+        each *= 2  # the sum above is for two-byte activations
     return float(each)
+
+
+def _trained_inputs(work: Work) -> int:
+    """Bytes a token that one block saves because its own weights, or adapters, are trained."""
+    shape = work.shape
+    if work.method == "full":
+        # The inputs of q, k, v (shared), of gate and up (shared), of down; the scaled norms.
+        extra = 6 * shape.hidden if work.dtype == "float32" and work.autocast else 0
+        return 8 * shape.hidden + 2 * shape.ffn + extra
+    adapted = [(name, inputs) for name, inputs, _ in shape.linears() if work.adapts(name)]
+    if work.dropout or work.trainable_bytes_each == 4:
+        # Each adapter has a copy of its input of its own: cast to its dtype, or dropped out of.
+        copies = sum(2 * inputs for _, inputs in adapted)
+        return copies + (sum(inputs for _, inputs in adapted) if work.dropout else 0)
+    parts = {
+        part for name, _ in adapted for part in (shape.family.modules[name] if shape.family else "")
+    }
+    shared = 2 * shape.hidden * (bool(parts & set("qkv")) + bool(parts & set("gu")))
+    return shared + (2 * shape.ffn if "d" in parts else 0)
 
 
 def _attention_bytes(work: Work) -> float:
@@ -209,15 +234,17 @@ def _saved_activations(work: Work) -> Part:
     layer = work.tokens * _layer_bytes(work) + _attention_bytes(work)
     residual = 4 if work.dtype == "float32" else 2
     boundary = residual * shape.hidden * work.tokens
+    copies = _autocast_copies(work)
     if work.checkpointing is True:
-        total = shape.layers * boundary + layer
-        return Part("saved", round(total), f"{residual} H N L + one layer's", "checkpointing")
+        total = shape.layers * boundary + layer + copies
+        return Part("saved", round(total), f"{residual}H N L + one block's", "checkpointing")
     if work.checkpointing == "selective":
-        # Matrix products and attention are kept, element-wise results are recomputed.
-        kept = work.tokens * (4 * shape.query_width + 4 * shape.kv_width + 4 * shape.ffn)
-        total = shape.layers * (boundary + kept) + layer
-        return Part("saved", round(total), "(H + Q + K + I) N L + one layer's", "selective")
-    return Part("saved", round(shape.layers * layer), "L x (8H + 4Q + 4K + 8I + …) N", "kept")
+        # trl 1.16 models/selective_activation_checkpointing.py: attention's output is kept too.
+        kept = work.tokens * (2 * shape.query_width + 4 * shape.heads)
+        total = shape.layers * (boundary + kept) + layer + copies
+        return Part("saved", round(total), f"({residual}H + 2Q) N L + one block's", "selective")
+    total = shape.layers * layer + copies
+    return Part("saved", round(total), "L (8H + 4Q + 4K + 6I + inputs) N", "kept")
 
 
 def _transient(work: Work) -> Part:

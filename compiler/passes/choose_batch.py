@@ -10,7 +10,8 @@ from ftspec.compiler.memory.work import Work
 
 GUIDE_MICRO, GUIDE_ACCUMULATION = 4, 4
 RECOMPUTE = 4 / 3  # a second forward pass beside forward and backward
-SATURATES = {"cuda": 1500, "cpu": 200}  # tokens of a micro-batch at which half the rate is reached
+LESS_STORED = "float32 does not fit; in bfloat16 an Adam step of 1e-5 moves 2 % of the weights"
+SATURATES = {"cuda": 1500, "cpu": 30}  # tokens of a micro-batch at which half the rate is reached
 
 
 def choose_batch(draft: Draft) -> Draft:
@@ -20,17 +21,20 @@ def choose_batch(draft: Draft) -> Draft:
     if draft["hardware.split_model"]:
         ranks = 1
     effective = _effective(draft, ranks)
+    per_rank = effective // ranks or 1
     work = _work(draft)
-    candidates = list(_candidates(draft, effective // ranks or 1))
     tuned = "off" not in (draft.spec.tune.memory, draft.spec.tune.speed)
-    if work is None or not tuned or len(candidates) == 1:
-        micro, checkpointing = _guide(draft, effective // ranks or 1)
-        reason = "the guide's" if tuned is False or work is None else "as written"
+    if work is None or not tuned:
+        micro, checkpointing = _guide(draft, per_rank)
+        reason = "the guide's"
     else:
-        fitting = [item for item in candidates if _fits(draft, work, *item)]
-        ordered = sorted(fitting or candidates[-1:], key=lambda item: _cost(draft, *item))
-        micro, checkpointing = ordered[0]
-        reason = "the fastest that fits" if fitting else "the smallest there is"
+        choice, fits = _fastest(draft, work, per_rank)
+        if not fits and _may_store_less(draft):
+            draft = draft.put("model.dtype", "bfloat16", LESS_STORED)
+            work = _work(draft) or work
+            choice, fits = _fastest(draft, work, per_rank)
+        micro, checkpointing = choice
+        reason = "the fastest that fits" if fits else "the smallest there is"
     accumulation = _accumulation(draft, effective, micro, ranks)
     product = micro * accumulation * ranks
     draft = draft.decide("train.batch_size", micro, reason)
@@ -113,17 +117,44 @@ def _accumulation(draft: Draft, effective: int, micro: int, ranks: int) -> int:
 
 
 def _cost(draft: Draft, micro: int, checkpointing: bool | str) -> float:
-    """Relative time a token: recomputation, and the launch overhead of small micro-batches."""
-    length = draft.lengths.mean if draft.lengths else draft["data.max_length"]
-    tokens = micro * min(length, draft["data.max_length"])
+    """Relative time a token: recomputation, padding, and the launch overhead of small batches."""
+    longest, mean = draft["data.max_length"], float(draft["data.max_length"])
+    padded = mean
+    if draft.lengths is not None:
+        # The longest of m rows lies, on average, near the quantile m / (m + 1).
+        mean = min(draft.lengths.mean, longest)
+        padded = max(mean, min(longest, draft.lengths.quantile(micro / (micro + 1))))
     device = "cuda" if draft.hardware.gpu else "cpu"
-    recompute = {False: 1.0, True: RECOMPUTE, "selective": 1.1}[checkpointing]
-    return float(recompute * (1 + SATURATES[device] / tokens))
+    recompute = 1.0 if checkpointing is False else RECOMPUTE
+    overhead = 1 + SATURATES[device] / (micro * padded)
+    return recompute * overhead * padded / mean
 
 
-def _fits(draft: Draft, work: Work, micro: int, checkpointing: bool | str) -> bool:
-    trial = replace(work, batch=micro, checkpointing=checkpointing, eval_batch=micro)
+def _fastest(draft: Draft, work: Work, per_rank: int) -> tuple[tuple[int, bool | str], bool]:
+    """Return the cheapest (micro-batch, checkpointing) that fits, else the smallest; and which."""
+    candidates = _candidates(draft, per_rank)
+    fitting = [item for item in candidates if _fits(draft, work, per_rank, *item)]
+    if not fitting:
+        return candidates[-1], False
+    return min(fitting, key=lambda item: _cost(draft, *item)), True
+
+
+def _fits(draft: Draft, work: Work, per_rank: int, micro: int, checkpointing: bool | str) -> bool:
+    trial = replace(
+        work,
+        batch=micro,
+        accumulation=_accumulation(draft, per_rank, micro, 1),
+        checkpointing=checkpointing,
+        eval_batch=micro,
+    )
     return _total(draft, predict(trial, draft.hardware.gpu)) <= free_bytes(draft)
+
+
+def _may_store_less(draft: Draft) -> bool:
+    """Full fine-tuning in float32 may fall back to bfloat16, where the spec leaves that open."""
+    gpu = draft.hardware.gpu
+    open_dtype = draft.spec.model.dtype is None and draft["model.dtype"] == "float32"
+    return open_dtype and gpu is not None and gpu.bf16
 
 
 def _total(draft: Draft, ledger: Ledger) -> int:
@@ -188,7 +219,7 @@ def _eval_batch(draft: Draft, work: Work | None) -> Draft:
     for size in (4 * micro, 2 * micro):
         trial = replace(work, batch=micro, checkpointing=checkpointing, eval_batch=size)
         ledger = predict(trial, draft.hardware.gpu)
-        if ledger.phases["evaluate"] <= ledger.phases["train"]:
+        if ledger.peak_phase != "evaluate":
             return draft.decide("train.eval_batch_size", size, "stays under the training peak")
     return draft.decide("train.eval_batch_size", micro, "as the micro-batch")
 

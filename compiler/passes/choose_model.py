@@ -101,5 +101,7 @@ def read_template(draft: Draft) -> str | None:
     asked = draft.spec.model.chat_template
     if asked is None or "{%" in asked or "{{" in asked:
         return asked
-    path = (draft.root / asked).expanduser()
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    try:
+        return (draft.root / asked).expanduser().read_text(encoding="utf-8")
+    except (OSError, RuntimeError, ValueError):
+        return None

@@ -16,7 +16,8 @@ def choose_rhythm(draft: Draft) -> Draft:
     if total is None and an_epoch is not None:
         total = max(1, math.ceil(an_epoch * draft["train.epochs"]))
     draft = draft.put("train.steps_an_epoch", an_epoch, "rows over the effective batch")
-    draft = draft.put("train.total_steps", total, "steps an epoch x epochs")
+    counted = "as `max_steps` says" if draft["train.max_steps"] else "steps an epoch x epochs"
+    draft = draft.put("train.total_steps", total, counted)
     save = min(GUIDE_SAVE, total) if total is not None else GUIDE_SAVE
     reason = "the guide's" if save == GUIDE_SAVE else "the run's length"
     asked = draft.spec.train

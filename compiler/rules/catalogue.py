@@ -22,6 +22,7 @@ from ftspec.compiler.rules import (
     unknown_lengths,
     unknown_module,
     unmapped_targets,
+    unusable_path,
 )
 from ftspec.spec.rule import Rule
 
@@ -40,6 +41,7 @@ FACT_RULES: tuple[Rule[Any], ...] = (
     too_few_rows.RULE,
     unknown_lengths.RULE,
     metric_not_emitted.RULE,
+    unusable_path.RULE,
     does_not_fit.RULE,
     tight.RULE,
     memory_unknown.RULE,

@@ -42,7 +42,6 @@ def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
     where = hardware.gpu.name if hardware.gpu else "host memory"
     yield RULE.finding(
         f"needs {needed:.1f} GiB of {free:.1f} GiB free ({where}), at its peak in `{memory.phase}`",
-        route=("hardware",),
         found=f"{needed - free:.1f} GiB too much",
         help="try in this order: activation checkpointing, a smaller micro-batch with more\n"
         "accumulation, `method: qlora`, a shorter `max_length`; or a larger card (--gpu)",

@@ -42,7 +42,6 @@ def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
     )
     yield RULE.finding(
         f"may not fit: needs {low:.1f} to {high:.1f} GiB of {free:.1f} GiB free",
-        route=("hardware",),
         found="inside the prediction's interval",
         help="halve `batch_size` and double `gradient_accumulation`, or turn checkpointing on",
         evidence={"low_bytes": memory.low_bytes, "high_bytes": memory.high_bytes},

@@ -69,7 +69,12 @@ class Verbs(click.Group):
             formatter.write_dl([(name, words) for name, (_, words) in VERBS.items()])
 
 
-@click.command(cls=Verbs, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Verbs,
+    help=HELP,
+    subcommand_metavar="VERB ...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="ftspec", message="%(prog)s %(version)s")
 def app() -> None:
     """The group itself does nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import os
 import platform
 import sys
@@ -22,18 +23,29 @@ OUR_FAULT, INTERRUPTED, USAGE = 3, 130, 2
 
 def main() -> NoReturn:
     """Run the command line, and end the process with the right exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal's encoding lacks is written as an escape, as on standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line with `arguments`; returns the exit code, and raises nothing."""
     try:
-        result = app.main(args=arguments, prog_name="ftspec", standalone_mode=False)
+        # Not app.main(), which makes a findings' exit code (1) of a pipe that was closed early.
+        with app.make_context("ftspec", list(arguments)) as context:
+            result = app.invoke(context)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as asked:  # --help, --version
+        sys.stdout.flush()
+        return asked.exit_code
     except Failure as failure:
         _say(f"error: {failure}", failure.hint)
         return failure.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        _say(error.format_message())
+        return USAGE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "ftspec"
         _say(f"error: {error.format_message()}", f"{command} --help")
@@ -41,7 +53,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         _say(f"error: {error.format_message()}")
         return USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, EOFError, KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:

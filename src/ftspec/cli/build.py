@@ -12,11 +12,12 @@ from ftspec.cli.inputs import (
     data_option,
     exit_code,
     fail_on_option,
-    hardware_of,
     hardware_options,
+    placed,
     read_spec,
     show_findings,
 )
+from ftspec.cli.output import command
 from ftspec.cli.paint import painter
 from ftspec.compiler.emit import emit
 from ftspec.compiler.plan import Plan
@@ -68,7 +69,7 @@ def build(
     outcome = write_project(folder, plan, force=force)
     if not outcome.written:
         return 1
-    print(f"next: ftspec run {folder}")
+    print(f"next: {command('run', str(folder))}")
     return 0
 
 
@@ -85,7 +86,9 @@ def plan_of(
     from ftspec.compiler.pipeline import compile_spec
 
     parsed, root = read_spec(spec, data)
-    hardware = hardware_of(gpu, vram, count)
+    if spec == "-" and output is None and not (parsed.spec and parsed.spec.output):
+        raise click.UsageError("A spec from standard input needs a project folder: -o DIR.")
+    parsed, hardware = placed(parsed, gpu, vram, count)
     project = Path(output) if output else None
     compiled = compile_spec(parsed, root, hardware, project=project, needs_data=True)
     show_findings(compiled.findings, parsed, sys.stderr)
@@ -118,10 +121,13 @@ def write_project(folder: Path, plan: Plan, *, force: bool = False) -> Outcome:
         raise Failure(f"`{folder}` cannot be written: {error.strerror}") from None
     paint = painter(sys.stderr)
     for name, status in outcome.files.items():
-        print(f"{paint(f'{status.value:>9}', STYLES[status])}  {folder / name}", file=sys.stderr)
+        word, kept = status.value, ""
+        if status is Status.CONFLICT and outcome.written:
+            word, kept = "replaced", f"  (yours is {name}.bak)"
+        print(f"{paint(f'{word:>9}', STYLES[status])}  {folder / name}{kept}", file=sys.stderr)
     if not outcome.written:
         print(
-            "error: nothing was written: the files in conflict were edited since they were built\n"
+            "error: nothing was written: the files in conflict have edits of yours\n"
             "  = help: move the edits away, or give --force (the edited files stay as .bak)",
             file=sys.stderr,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -13,11 +12,12 @@ from ftspec.cli.inputs import (
     data_option,
     exit_code,
     fail_on_option,
-    hardware_of,
     hardware_options,
+    placed,
     read_spec,
     show_findings,
 )
+from ftspec.cli.output import command, print_json, width
 from ftspec.cli.paint import painter, speaks_unicode
 from ftspec.compiler.pipeline import Compiled, compile_spec
 from ftspec.compiler.plan import Plan
@@ -47,34 +47,51 @@ def check(
     count.
     """
     parsed, root = read_spec(spec, data)
-    hardware = hardware_of(gpu, vram, count)
+    parsed, hardware = placed(parsed, gpu, vram, count)
     compiled = compile_spec(parsed, root, hardware)
     code = exit_code(compiled.findings, fail_on)
     if as_json:
-        print(json.dumps(document(compiled, ok=code == 0), indent=2, ensure_ascii=False))
+        print_json(document(compiled, ok=code == 0))
         return code
     show_findings(compiled.findings, parsed, sys.stdout)
     if compiled.plan is not None:
         paint, unicode = painter(sys.stdout), speaks_unicode(sys.stdout)
-        for line in memory_lines(compiled.plan, paint, unicode=unicode):
+        for line in memory_lines(
+            compiled.plan, paint, unicode=unicode, width=width(), formulas=why
+        ):
             print(line)
         if hardware.note and hardware.detected and not hardware.cards:
-            print(f"  ({hardware.note}; --gpu NAME or --vram SIZE asks about another machine)")
+            print(f"  ({hardware.note}; --gpu NAME asks about another machine)")
         print()
-        for line in plan_lines(compiled.plan, paint, everything=why):
+        for line in plan_lines(compiled.plan, paint, everything=why, width=width()):
             print(line)
         print()
-    print(count_words(compiled.findings) + _next(spec, compiled, why=why))
+        if not why:
+            print("--why shows every choice, and how each figure was reckoned")
+    print(count_words(compiled.findings))
+    print(f"next: {_next(spec, compiled, gpu, vram, count, data)}")
     return code
 
 
-def _next(spec: str, compiled: Compiled, *, why: bool) -> str:
+def _next(
+    spec: str,
+    compiled: Compiled,
+    gpu: str | None,
+    vram: str | None,
+    count: int | None,
+    data: str | None,
+) -> str:
+    """Return the command to type next, with the options that were given to this one."""
     if compiled.plan is None:
         codes = [finding.code for finding in compiled.findings if finding.severity == "error"]
-        return f"; next: ftspec explain {codes[0]}" if codes else ""
+        return command("explain", codes[0])
     if compiled.plan.memory.verdict == "no":
-        return "; next: mend the spec, or ask about another card with --gpu"
-    return f"; next: ftspec build {spec}" + ("" if why else "   (--why shows every reason)")
+        return f"change the spec, or ask about another card: {command('check', spec)} --gpu NAME"
+    asked = {"--gpu": gpu, "--vram": vram, "--count": count, "--data": data}
+    options = [word for name, value in asked.items() if value for word in (name, str(value))]
+    missing = any(finding.name == "no-data" for finding in compiled.findings)
+    target = " -o DIR" if spec == "-" else ""
+    return command("build", spec, *options) + (" --data FILE" if missing else "") + target
 
 
 def document(compiled: Compiled, *, ok: bool) -> dict[str, Any]:

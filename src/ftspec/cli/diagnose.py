@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import click
 
 from ftspec.cli.failure import CannotReadError
 from ftspec.cli.inputs import exit_code, fail_on_option
+from ftspec.cli.output import print_json, width
 from ftspec.cli.paint import painter, speaks_unicode
 from ftspec.doctor.curves.log import UnreadableLogError
 from ftspec.doctor.diagnose import diagnose as diagnose_paths
@@ -36,9 +35,8 @@ def diagnose(paths: tuple[str, ...], spec: str | None, json_wanted: bool, fail_o
     except UnreadableLogError as error:
         raise CannotReadError(str(error), error.help) from None
     if json_wanted:
-        print(json.dumps(report_json(diagnosis), indent=2, ensure_ascii=False))
+        print_json(report_json(diagnosis))
     else:
-        width = min(100, shutil.get_terminal_size((80, 24)).columns)
-        unicode = speaks_unicode(sys.stdout)
-        print(as_text(diagnosis, painter(sys.stdout), width, unicode))
+        paint, unicode = painter(sys.stdout), speaks_unicode(sys.stdout)
+        print(as_text(diagnosis, paint, min(100, width()), unicode), end="")
     return exit_code(diagnosis.findings, fail_on)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ from ftspec.spec.values import parse_size
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 GENERIC_BANDWIDTH, GENERIC_FLOPS = 500e9, 50e12
+DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
 
 def hardware_options(function: Function) -> Function:
@@ -68,18 +71,55 @@ def read_spec(path: str, data: str | None = None) -> tuple[Parsed, Path]:
         try:
             content = file.read_bytes()
         except IsADirectoryError:
-            raise CannotReadError(f"`{path}` is a folder; name the spec in it") from None
+            inside = next(
+                (f for f in (file / "ftspec.yaml", *file.glob("*.yaml")) if f.is_file()), ""
+            )
+            such_as = f", such as {inside}" if inside else ""
+            raise CannotReadError(f"`{path}` is a folder; name the spec in it{such_as}") from None
         except OSError as error:
             raise CannotReadError(f"`{path}` cannot be read: {error.strerror}") from None
         name, root = path, file.parent
     parsed = parse(content, name)
     if data is None or parsed.root is None:
         return parsed, root
-    value = data if not (Path.cwd() / data).exists() else os.path.relpath(data, root)
+    value = _seen_from(root, data)
     try:
         return parse(set_key(parsed.source.text, ("data", "train"), value), name), root
     except CannotEditError:
         return parsed, root  # the spec's own errors say why
+
+
+def _seen_from(root: Path, data: str) -> str:
+    """Return a path of the command line as the spec would write it; a hub id stays."""
+    if Path(data).is_dir():
+        raise CannotReadError(f"`--data {data}` is a folder; name the file in it")
+    if glob.glob(data) or Path(data).exists():
+        return os.path.relpath(data, root)
+    if Path(data).suffix in DATA_SUFFIXES:
+        raise CannotReadError(f"`--data {data}`: there is no such file")
+    return data
+
+
+def placed(
+    parsed: Parsed, gpu: str | None, vram: str | None, count: int | None
+) -> tuple[Parsed, Hardware]:
+    """Return a spec and the hardware to compile it for.
+
+    A card that the command line names stands instead of the spec's own.
+    """
+    spec = parsed.spec
+    if spec is None:
+        return parsed, hardware_of(gpu, vram, count)
+    own = spec.hardware
+    if gpu is None and vram is None and own.gpu is None:
+        return parsed, hardware_of(None, None, count)
+    if gpu is None and vram is None:
+        changed, hardware = {"count": count or own.count}, hardware_of(None, None, None)
+    else:
+        changed = {"gpu": None, "count": None}
+        hardware = hardware_of(gpu, vram, count or own.count)
+    spec = spec.model_copy(update={"hardware": own.model_copy(update=changed)})
+    return replace(parsed, spec=spec), hardware
 
 
 def hardware_of(gpu: str | None, vram: str | None, count: int | None) -> Hardware:
@@ -91,12 +131,18 @@ def hardware_of(gpu: str | None, vram: str | None, count: int | None) -> Hardwar
         from ftspec.runtime.hardware import detect
 
         here = detect()
-        return Hardware(here.cards[:count], here.host_bytes, here.cores, True, here.note)
+        if count is not None and count > len(here.cards):
+            there = f"{len(here.cards)} card{'s' if len(here.cards) != 1 else ''}"
+            raise click.UsageError(
+                f"`--count {count}`: this machine has {there}; name a kind with --gpu"
+            )
+        return replace(here, cards=here.cards[:count])
     if gpu == "cpu":
         from ftspec.runtime.hardware import detect
 
         here = detect()
-        return Hardware((), min(here.host_bytes, size or here.host_bytes), here.cores)
+        host = min(here.host_bytes, size or here.host_bytes)
+        return Hardware((), host, here.cores, detected=False)
     if gpu is None:
         assert size is not None
         return named(_generic(size), count or 1)

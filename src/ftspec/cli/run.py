@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,14 +9,14 @@ import click
 
 from ftspec.cli.build import plan_of, write_project
 from ftspec.cli.failure import CannotReadError, RunFailedError
-from ftspec.cli.inputs import data_option, hardware_options
+from ftspec.cli.inputs import data_option, fail_on_option, hardware_options
+from ftspec.cli.output import command, print_json
+from ftspec.cli.python import need_libraries, python_option
 from ftspec.runtime.live import PlainView, view_for
 from ftspec.runtime.state import read_ledger
 from ftspec.runtime.supervise import (
     Ended,
     NotAProjectError,
-    last_words,
-    missing_libraries,
     supervise,
 )
 
@@ -26,11 +25,12 @@ from ftspec.runtime.supervise import (
 @click.argument("target")
 @click.option("--new", is_flag=True, help="Start another run instead of going on with the last.")
 @click.option("--force", is_flag=True, help="Rebuild over edited files, keeping them as .bak.")
-@click.option("--python", metavar="PATH", default=sys.executable, help="The Python to train with.")
+@python_option
 @click.option("-o", "--output", metavar="DIR", help="The project folder, for a spec.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's ledger as JSON at the end.")
 @hardware_options
 @data_option
+@fail_on_option("error")
 def run(
     target: str,
     new: bool,
@@ -42,6 +42,7 @@ def run(
     vram: str | None,
     count: int | None,
     data: str | None,
+    fail_on: str,
 ) -> int:
     """Run a project folder, or build a spec and run it.
 
@@ -49,21 +50,16 @@ def run(
     """
     project = Path(target)
     if not project.is_dir():
-        found = plan_of(target, output, gpu, vram, count, data)
+        found = plan_of(target, output, gpu, vram, count, data, fail_on)
         if found is None:
             return 1
         plan, project = found
         if not write_project(project, plan, force=force).written:
             return 1
-    lacking = missing_libraries(python)
-    if lacking:
-        raise RunFailedError(
-            f"training needs {', '.join(lacking)}, which this Python does not have",
-            "pip install 'ftspec[train]', or --python with one that has them",
-        )
+    need_libraries(python)
     ended = run_project(project, new=new, python=python, quiet=as_json)
     if as_json:
-        print(json.dumps(read_ledger(ended.run), indent=2))
+        print_json(read_ledger(ended.run))
     return 130 if ended.interrupted else 0 if ended.state == "finished" else 1
 
 
@@ -80,20 +76,23 @@ def run_project(
         raise RunFailedError(f"`{project}` cannot be written: {error.strerror}") from None
     finally:
         view.close()
+    if ended.state == "failed":
+        print(ended.words, file=sys.stderr)
+        print(f"(all that it printed: {ended.run.output})", file=sys.stderr)
     if not quiet:
         print(_words(project, ended))
-    if ended.state == "failed":
-        print(last_words(ended.run), file=sys.stderr)
-        print(f"everything it printed: {ended.run.output}", file=sys.stderr)
     return ended
 
 
 def _words(project: Path, ended: Ended) -> str:
-    number = ended.run.number
+    number, again = ended.run.number, command("run", str(project))
+    diagnose = f"next: {command('diagnose', str(project))}"
     match ended.state:
         case "finished":
-            final = ended.run.path / "final"
-            return f"run {number}: {ended.reason}: {final}\nnext: ftspec diagnose {project}"
+            more = f", or {again} --new" if ended.nothing_to_do else ""
+            return f"run {number}: {ended.reason}: {ended.run.path / 'final'}\n{diagnose}{more}"
         case "stopped":
-            return f"run {number}: {ended.reason}\nnext: ftspec run {project}   (goes on with it)"
-    return f"run {number} failed: {ended.reason}\nnext: ftspec diagnose {project}"
+            return f"run {number}: {ended.reason}\nnext: {again}   (goes on with it)"
+    if not ended.run.events.exists():
+        diagnose = f"next: {again}   (once what it says is mended)"
+    return f"run {number} failed: {ended.reason}\n{diagnose}"

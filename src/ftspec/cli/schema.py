@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from ftspec.cli.output import print_json
 
 
 @click.command()
@@ -12,5 +12,5 @@ def schema() -> int:
     """Print the JSON schema of the spec language."""
     from ftspec.spec.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print_json(json_schema())
     return 0

@@ -1,0 +1,69 @@
+"""`ftspec explain`, and that every rule of every part has its page."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from commands import Ftspec
+
+from ftspec.cli.explain import every_rule
+from ftspec.spec.rule import Rule
+
+HEADINGS = (
+    "What it finds",
+    "Why it matters",
+    "Evidence it needs",
+    "Example",
+    "What to do",
+    "References",
+)
+SERIES = {"spec": "01", "compiler": "12", "doctor": "4"}
+
+
+def part(rule: Rule[Any]) -> str:
+    return rule.find.__module__.split(".")[1]
+
+
+def test_codes_and_names_are_unique_across_all_parts() -> None:
+    rules = every_rule()
+    for words in ([rule.code for rule in rules], [rule.name for rule in rules]):
+        assert sorted(words) == sorted(set(words))
+    assert {part(rule) for rule in rules} == set(SERIES)
+
+
+@pytest.mark.parametrize("rule", every_rule(), ids=lambda rule: rule.name)
+def test_every_rule_has_a_page(rule: Rule[Any], ftspec_: Ftspec) -> None:
+    assert re.fullmatch(r"FT\d{3}", rule.code)
+    assert rule.code[2] in SERIES[part(rule)]
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name)
+    assert rule.summary.endswith(".")
+    headings = [line for line in rule.page.splitlines() if line in HEADINGS]
+    assert tuple(headings) == HEADINGS
+    for heading in HEADINGS:
+        body = rule.page.split(f"\n{heading}\n")[1].split("\n")[0]
+        assert body.startswith("    ") and body.strip(), f"{heading} says nothing"
+    answer = ftspec_("explain", rule.code)
+    assert answer.code == 0
+    head = f"{rule.code} {rule.name} ({rule.severity.value})\n\n{rule.summary}\n"
+    assert answer.out.startswith(head)
+
+
+def test_a_name_or_a_code_in_any_case(ftspec_: Ftspec) -> None:
+    pages = {ftspec_("explain", word).out for word in ("FT101", "ft101", "unknown-key", " Ft101 ")}
+    assert len(pages) == 1
+    assert ftspec_("explain", "Unknown-Key").code == 0
+
+
+def test_an_unknown_rule_names_the_nearest(ftspec_: Ftspec) -> None:
+    answer = ftspec_("explain", "unknwon-key")
+    assert (answer.code, answer.out) == (2, "")
+    assert "No rule `unknwon-key`. Did you mean `unknown-key`?" in answer.err
+    assert "`ftspec explain` lists all" in ftspec_("explain", "zzz").err
+
+
+def test_without_a_code_all_are_listed(ftspec_: Ftspec) -> None:
+    lines = ftspec_("explain").out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[r.code, r.name] for r in every_rule()]
+    assert lines == sorted(lines)

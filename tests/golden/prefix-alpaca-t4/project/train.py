@@ -1,0 +1,236 @@
+"""Fine-tune HuggingFaceTB/SmolLM2-1.7B-Instruct by prefix tuning.
+
+    python train.py                 start a run, or go on with the unfinished one
+    python train.py --new           start another run
+    python train.py --micro-batch 1 --accumulation 2
+
+A run writes runs/<n>/: events.jsonl (a line an event), checkpoints and final/. Ctrl-C and
+SIGTERM save a checkpoint first. Exit codes: 0 finished, 75 stopped with a checkpoint,
+76 out of memory, 77 loss not finite, 78 data or settings unusable, 79 cannot write.
+
+Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edit.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from os.path import commonprefix
+from pathlib import Path
+
+# Segments that grow in place keep reserved memory close to what is allocated.
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one card, even where more are
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
+
+import torch
+from datasets import load_dataset
+from datasets.exceptions import DatasetsError
+from peft import PrefixTuningConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+
+from journal import Exit, Journal, newest_checkpoint, open_run
+
+HERE = Path(__file__).resolve().parent
+
+MODEL = "HuggingFaceTB/SmolLM2-1.7B-Instruct"  # llama, 1,711.4 M parameters
+DTYPE = torch.float16  # how the base is stored
+ATTENTION = "sdpa"
+
+TRAIN = ["../train.csv"]  # 24 rows
+EVAL_ROWS = 20  # held out of 44 rows
+MAX_LENGTH = 512  # tokens; what a row has beyond them is cut off
+
+VIRTUAL_TOKENS = 20
+
+MICRO_BATCH = 2  # rows in memory at once
+ACCUMULATION = 1  # 2 rows x 1 = 2 rows a step
+EPOCHS = 3  # 24 rows / 2 = 12 steps an epoch, 36 in all
+LEARNING_RATE = 0.01
+WARMUP = 0.03  # under 1: a share of all steps; else steps
+SEED = 42
+CHECKPOINTING = False  # recompute activations, to save memory
+LOG_EVERY, SAVE_EVERY = 10, 36  # steps
+EVAL_EVERY, EVAL_BATCH = 4, 8  # steps, rows
+PLAN = "c7e0c645ca1d28c3"  # names the plan.json that this was compiled from
+
+
+def as_messages(row):
+    """Turn an alpaca row into a user turn and an assistant turn."""
+    parts = [row["ask"]]
+    question = "\n\n".join(str(part) for part in parts if part)
+    messages = [("user", question), ("assistant", row["reply"])]
+    said = [(role, "" if text is None else str(text)) for role, text in messages]
+    return [{"role": role, "content": text} for role, text in said]
+
+
+def encode(row, tokenizer, limit):
+    """Tokenize a conversation; only what the assistant says is learnt."""
+    messages = as_messages(row)
+
+    def render(count, prompt=False):
+        return tokenizer.apply_chat_template(
+            messages[:count],
+            tokenize=False,
+            add_generation_prompt=prompt,
+        )
+
+    text = render(len(messages)) if messages else ""
+    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids = tokens["input_ids"]
+    # An answer is what the template renders after the generation prompt, up to and with
+    # its end-of-turn text. Every other label is -100, which the loss leaves out.
+    labels = [-100] * len(ids)
+    for number in [n for n, turn in enumerate(messages) if turn["role"] == "assistant"]:
+        before = render(number or 1, prompt=True)
+        before = before if number else before[len(render(1)) :]  # the prompt alone
+        start = len(commonprefix([text, before]))
+        end = len(commonprefix([text, render(number + 1)]))
+        for position, (begin, stop) in enumerate(tokens["offset_mapping"]):
+            if begin < end and max(stop, begin + 1) > start:
+                labels[position] = ids[position]
+    return {"input_ids": ids[:limit], "labels": labels[:limit]}
+
+
+def load_rows(tokenizer, limit):
+    """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
+    as_text = {  # 007, true and NA stay as they are written
+        "ask": str,
+        "reply": str,
+    }
+    csv = {"converters": as_text, "keep_default_na": False}
+    files = [str(HERE / path) for path in TRAIN]
+    rows = load_dataset("csv", data_files=files, split="train", **csv)
+    split = rows.train_test_split(test_size=EVAL_ROWS, seed=SEED)
+    parts = {"train": split["train"], "eval": split["test"]}
+    for name, part in parts.items():
+        tokenized = part.map(
+            encode,
+            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            remove_columns=part.column_names,
+        )
+        kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
+        if dropped := len(part) - len(kept):
+            print(f"{name}: {dropped} rows have nothing to learn, and are dropped")
+        if len(kept) == 0:
+            raise ValueError(f"no row of the {name} data has anything to learn")
+        parts[name] = kept
+    return parts
+
+
+def load_tokenizer():
+    """Load the tokenizer, with what it lacks made up for."""
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = (HERE / "chat_template.jinja").read_text("utf-8")
+    if tokenizer.pad_token is None:  # padding is masked by place, not by its id
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def train(options, run, journal):
+    """Load everything, train to the end or to a stop, and write final/."""
+    tokenizer = load_tokenizer()
+    rows = load_rows(tokenizer, options.max_length)
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL,
+        dtype=DTYPE,
+        attn_implementation=ATTENTION,
+    )
+    settings = SFTConfig(
+        output_dir=str(run),
+        per_device_train_batch_size=options.micro_batch,
+        gradient_accumulation_steps=options.accumulation,
+        num_train_epochs=EPOCHS,
+        max_length=options.max_length,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="linear",
+        warmup_steps=WARMUP,
+        optim="adamw_torch_fused",
+        weight_decay=0,
+        max_grad_norm=1,
+        seed=SEED,
+        bf16=False,
+        fp16=True,
+        gradient_checkpointing=options.activation_checkpointing,
+        logging_steps=LOG_EVERY,
+        logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
+        eval_strategy="steps",
+        eval_steps=EVAL_EVERY,
+        per_device_eval_batch_size=options.eval_batch,
+        save_steps=SAVE_EVERY,
+        save_total_limit=2,
+        report_to="none",
+    )
+    adapter = PrefixTuningConfig(
+        task_type="CAUSAL_LM",
+        num_virtual_tokens=VIRTUAL_TOKENS,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=settings,
+        train_dataset=rows["train"],
+        eval_dataset=rows["eval"],
+        processing_class=tokenizer,
+        peft_config=adapter,
+        callbacks=[journal],
+    )
+    checkpoint = newest_checkpoint(run)
+    journal.facts |= {f"{name}_rows": len(part) for name, part in rows.items()}
+    journal.facts["resumed_from"] = checkpoint.name if checkpoint else None
+    signal.signal(signal.SIGTERM, journal.request_stop)
+    signal.signal(signal.SIGINT, journal.request_stop)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    done = trainer.state.global_step >= trainer.state.max_steps
+    if journal.exit_code == Exit.NOT_FINITE or (journal.exit_code and not done):
+        journal.write("stop", step=trainer.state.global_step, code=journal.exit_code)
+        return journal.exit_code
+    journal.phase = "save"
+    trainer.save_model(str(run / "final.partial"))
+    if trainer.is_world_process_zero():
+        (run / "final.partial").replace(run / "final")
+        journal.write("end", step=trainer.state.global_step, final="final")
+    return Exit.FINISHED
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--new", action="store_true", help="start another run")
+    which.add_argument("--resume", action="store_true", help="go on (the default)")
+    parser.add_argument("--micro-batch", type=int, default=MICRO_BATCH)
+    parser.add_argument("--accumulation", type=int, default=ACCUMULATION)
+    parser.add_argument("--max-length", type=int, default=MAX_LENGTH)
+    parser.add_argument("--eval-batch", type=int, default=EVAL_BATCH)
+    parser.add_argument(
+        "--activation-checkpointing",
+        action=argparse.BooleanOptionalAction,
+        default=CHECKPOINTING,
+    )
+    options = parser.parse_args()
+    run = open_run(HERE / "runs", options.new)
+    if run is None:
+        print("The newest run is finished; --new starts another.")
+        return Exit.FINISHED
+    journal = Journal(run, plan_hash=PLAN)
+    try:
+        return train(options, run, journal)
+    except KeyboardInterrupt:
+        return Exit.STOPPED  # before the first step: there was nothing to save
+    except RuntimeError as error:
+        if not any(word in str(error).lower() for word in ("out of memory", "alloc")):
+            raise
+        journal.write("out-of-memory", phase=journal.phase, message=str(error)[:500])
+        print(f"out of memory in phase {journal.phase}: {error}", file=sys.stderr)
+        return Exit.OUT_OF_MEMORY
+    except (OSError, ValueError, KeyError, DatasetsError) as error:
+        if journal.phase != "load" and not isinstance(error, OSError):
+            raise
+        print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
+        return Exit.UNUSABLE if journal.phase == "load" else Exit.CANNOT_WRITE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
