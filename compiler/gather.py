@@ -58,7 +58,7 @@ def _unusable_paths(draft: Draft) -> Iterator[Finding]:
             if not isinstance(error, OSError):
                 yield from unusable_path.find((route, str(error)))
             elif error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-                yield from unusable_path.find((route, error.strerror))
+                yield from unusable_path.find((route, error.strerror or "not a path"))
 
 
 def _hardware(draft: Draft) -> Draft:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 # The letters of the presets: q, k, v, o of attention; g(ate), u(p), d(own) of the MLP.
 # A fused layer stands for several letters.
@@ -18,16 +19,20 @@ class Architecture:
     """The linear layers of a decoder block: module name -> the projections it computes.
 
     `gated`: the MLP has a gate beside its up projection. `learned_positions`: position
-    embeddings are parameters. `norm_weights`: vectors of the hidden width in a block's norms.
+    embeddings are parameters, so many rows more than positions. `norm_weights`, `final_norm`:
+    vectors of the hidden width in a block's norms and in the last one. `qk_norm`: queries and
+    keys are normed, each head by the same weights or the whole width. `biases`: the projections
+    that have a bias where config.json does not say otherwise.
     """
 
     modules: Mapping[str, str]
     gated: bool = True
-    learned_positions: bool = False
+    learned_positions: int | None = None
     norm_weights: int = 2
-    qk_norm: bool = False
-    qkv_bias: bool = False
-    bias: bool = False
+    final_norm: int = 1
+    qk_norm: Literal["", "head", "width"] = ""
+    biases: str = ""
+    head_bias: bool = False
     conv1d: bool = False
 
     def targets(self, preset: str) -> tuple[str, ...]:
@@ -47,6 +52,7 @@ _LLAMA = MappingProxyType(
         "down_proj": "d",
     }
 )
+_ALL = "qkvogud"
 _NEOX = MappingProxyType(
     {"query_key_value": "qkv", "dense": "o", "dense_h_to_4h": "u", "dense_4h_to_h": "d"}
 )
@@ -55,15 +61,15 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "llama": Architecture(_LLAMA),
         "mistral": Architecture(_LLAMA),
-        "qwen2": Architecture(_LLAMA, qkv_bias=True),
-        "qwen3": Architecture(_LLAMA, qk_norm=True),
+        "qwen2": Architecture(_LLAMA, biases="qkv"),
+        "qwen3": Architecture(_LLAMA, qk_norm="head"),
         "gemma": Architecture(_LLAMA),
         "gemma2": Architecture(_LLAMA, norm_weights=4),
-        "gemma3_text": Architecture(_LLAMA, norm_weights=4, qk_norm=True),
-        "olmo2": Architecture(_LLAMA, qk_norm=True),
+        "gemma3_text": Architecture(_LLAMA, norm_weights=4, qk_norm="head"),
+        "olmo2": Architecture(_LLAMA, qk_norm="width"),
         "granite": Architecture(_LLAMA),
         "smollm3": Architecture(_LLAMA),
-        "stablelm": Architecture(_LLAMA, norm_weights=4),
+        "stablelm": Architecture(_LLAMA, norm_weights=4, final_norm=2),
         "phi3": Architecture(
             MappingProxyType(
                 {"qkv_proj": "qkv", "o_proj": "o", "gate_up_proj": "gu", "down_proj": "d"}
@@ -74,14 +80,17 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
                 {"q_proj": "q", "k_proj": "k", "v_proj": "v", "dense": "o", "fc1": "u", "fc2": "d"}
             ),
             gated=False,
-            bias=True,
+            final_norm=2,
+            biases=_ALL,
+            head_bias=True,
         ),
         "gpt2": Architecture(
             MappingProxyType({"c_attn": "qkv", "attn.c_proj": "o", "c_fc": "u", "mlp.c_proj": "d"}),
             gated=False,
-            learned_positions=True,
+            learned_positions=0,
             norm_weights=4,
-            bias=True,
+            final_norm=2,
+            biases=_ALL,
             conv1d=True,
         ),
         "opt": Architecture(
@@ -96,12 +105,13 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
                 }
             ),
             gated=False,
-            learned_positions=True,
+            learned_positions=2,
             norm_weights=4,
-            bias=True,
+            final_norm=2,
+            biases=_ALL,
         ),
-        "gpt_neox": Architecture(_NEOX, gated=False, norm_weights=4, bias=True),
-        "falcon": Architecture(_NEOX, gated=False),
+        "gpt_neox": Architecture(_NEOX, gated=False, norm_weights=4, final_norm=2, biases=_ALL),
+        "falcon": Architecture(_NEOX, gated=False, final_norm=2),
         "bloom": Architecture(
             MappingProxyType(
                 {
@@ -113,7 +123,8 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             ),
             gated=False,
             norm_weights=4,
-            bias=True,
+            final_norm=4,  # the embeddings are normed too
+            biases=_ALL,
         ),
     }
 )

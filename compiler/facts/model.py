@@ -12,6 +12,24 @@ from ftspec.compiler.facts import catalogue
 from ftspec.compiler.facts.architectures import ARCHITECTURES, Architecture
 
 
+# What transformers 5.23 takes where a config.json does not say (`configuration_*.py`).
+TIED = ("gemma", "gemma2", "gemma3_text", "smollm3", "gpt2", "opt", "falcon", "bloom")
+HEAD_DIMS = {"qwen3": 128, "gemma": 256, "gemma2": 256, "gemma3_text": 256}
+# Keys that say whether projections have a bias: key, the architectures that read it, which.
+BIAS_KEYS = (
+    (
+        "attention_bias",
+        ("llama", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo2", "granite", "smollm3")
+        + ("gpt_neox",),
+        "qkvo",
+    ),
+    ("mlp_bias", ("llama", "granite", "smollm3"), "gud"),
+    ("use_qkv_bias", ("stablelm",), "qkv"),
+    ("enable_bias", ("opt",), "qkvogud"),
+    ("bias", ("falcon",), "qkvogud"),
+)
+
+
 class ModelUnreadableError(Exception):
     """The model's config cannot be read; the message says which file and why."""
 
@@ -21,7 +39,8 @@ class Shape:
     """The widths of a decoder: everything that its memory depends on.
 
     hidden, ffn, vocab: widths; heads, kv_heads, head_dim: attention; layers: blocks;
-    positions: the longest sequence; parameters: total, tied weights counted once.
+    positions: the longest sequence; biases: the projections that have one, by their letters in
+    `architectures`; norm_weights: vectors in a block's norms.
     """
 
     architecture: str
@@ -35,7 +54,8 @@ class Shape:
     tied: bool
     positions: int
     experts: int = 0
-    qkv_bias: bool = False
+    biases: str = ""
+    norm_weights: int = 2
 
     @property
     def family(self) -> Architecture | None:
@@ -68,24 +88,25 @@ class Shape:
         family = self.family
         if family is None:
             return 0
-        linears = list(self.linears())
-        total = sum(inputs * outputs for _, inputs, outputs in linears)
-        if family.bias:
-            total += sum(outputs for _, _, outputs in linears)
-        elif self.qkv_bias:
-            total += self.query_width + 2 * self.kv_width
-        total += family.norm_weights * self.hidden
+        total = self.norm_weights * self.hidden
+        for name, inputs, outputs in self.linears():
+            biased = bool(set(family.modules[name]) & set(self.biases))
+            total += (inputs + biased) * outputs
+        if family.qk_norm == "width":
+            return total + self.query_width + self.kv_width
         return total + (2 * self.head_dim if family.qk_norm else 0)
 
     @property
     def parameters(self) -> int:
         """All parameters by the formula above; the catalogue's exact count is preferred to it."""
         family = self.family
-        positions = self.positions * self.hidden if family and family.learned_positions else 0
-        heads = 1 if self.tied else 2
-        return (
-            self.layers * self.block_parameters + heads * self.vocab * self.hidden + positions
-        ) + self.hidden
+        if family is None:
+            return 0
+        total = self.layers * self.block_parameters + family.final_norm * self.hidden
+        if family.learned_positions is not None:
+            total += (self.positions + family.learned_positions) * self.hidden
+        total += (1 if self.tied else 2) * self.vocab * self.hidden
+        return total + (self.vocab if family.head_bias else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +199,8 @@ def _from_gguf(name: str, path: Path) -> ModelFacts:
         note = "reading a GGUF header needs the package gguf: pip install gguf"
         return ModelFacts(name, "gguf", note=note)
     try:
-        fields = GGUFReader(str(path)).fields
+        reader = GGUFReader(str(path))
+        fields, sizes = reader.fields, {item.name: int(item.n_elements) for item in reader.tensors}
         values = {key: fields[key].contents() for key in fields if not key.startswith("tokenizer.")}
         words = fields.get("tokenizer.ggml.tokens")
         template = fields.get("tokenizer.chat_template")
@@ -187,10 +209,14 @@ def _from_gguf(name: str, path: Path) -> ModelFacts:
             f"`{name}` is not a GGUF file that can be read: {error}"
         ) from error
     config = gguf_config(values, len(words.data) if words else 0)
+    config["tie_word_embeddings"] = "output.weight" not in sizes
+    shape = shape_of(config, name)
+    weights = sum(size for tensor, size in sizes.items() if not tensor.startswith("rope_freqs"))
     return ModelFacts(
         name,
         "gguf",
-        shape_of(config, name),
+        shape,
+        weights if shape.family and not shape.experts else None,
         chat_template=str(template.contents()) if template else None,
         tokenizer_known=True,
         stored_dtype="float32",
@@ -218,7 +244,6 @@ def gguf_config(values: Mapping[str, Any], vocab: int) -> dict[str, Any]:
         "head_dim": value("attention.key_length"),
         "vocab_size": value("vocab_size") or vocab,
         "max_position_embeddings": value("context_length"),
-        "tie_word_embeddings": True,
     }
 
 
@@ -275,15 +300,13 @@ def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
 
     hidden = width("hidden_size", "n_embd", "d_model")
     heads = width("num_attention_heads", "n_head")
-    kv_default = 1 if config.get("multi_query") else heads
-    kv_heads = width("num_key_value_heads", "num_kv_heads", default=kv_default)
-    if config.get("new_decoder_architecture") is False and config.get("multi_query"):
-        kv_heads = 1
-    if kind != "falcon" and heads % kv_heads:
+    kv_heads = width("num_key_value_heads", "num_kv_heads", default=heads)
+    if kind == "falcon" and not config.get("new_decoder_architecture"):
+        kv_heads = 1 if config.get("multi_query", True) else heads
+    if heads % kv_heads:
         raise ModelUnreadableError(
             f"`{shown}`: {heads} heads do not divide by {kv_heads} key heads"
         )
-    tied_by_default = kind in ("gemma", "gemma2", "gemma3_text", "gpt2", "opt", "falcon", "bloom")
     return Shape(
         architecture=kind,
         layers=width("num_hidden_layers", "n_layer"),
@@ -291,10 +314,30 @@ def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
         ffn=width("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden),
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=width("head_dim", default=max(1, hidden // heads)),
+        head_dim=width("head_dim", default=HEAD_DIMS.get(kind, max(1, hidden // heads))),
         vocab=width("vocab_size"),
-        tied=bool(config.get("tie_word_embeddings", tied_by_default)),
+        tied=bool(config.get("tie_word_embeddings", kind in TIED)),
         positions=width("max_position_embeddings", "n_positions", "n_ctx", default=2048),
         experts=width("num_local_experts", "num_experts", "n_routed_experts", default=0, least=0),
-        qkv_bias=bool(config.get("attention_bias", kind == "qwen2")),
+        biases=_biases(kind, config),
+        norm_weights=_norm_weights(kind, config),
     )
+
+
+def _biases(kind: str, config: Mapping[str, Any]) -> str:
+    """Return the letters of the projections that have a bias: the family's, or as config says."""
+    family = ARCHITECTURES.get(kind)
+    letters = set(family.biases if family else "")
+    for key, of_kinds, projections in BIAS_KEYS:
+        if kind in of_kinds and key in config:
+            letters = letters | set(projections) if config[key] else letters - set(projections)
+    return "".join(sorted(letters))
+
+
+def _norm_weights(kind: str, config: Mapping[str, Any]) -> int:
+    """Return how many vectors the norms of a block have (falcon has one norm or two)."""
+    family = ARCHITECTURES.get(kind)
+    if kind == "falcon":
+        parallel = config.get("parallel_attn", True)
+        return 4 if config.get("new_decoder_architecture") or not parallel else 2
+    return family.norm_weights if family else 2

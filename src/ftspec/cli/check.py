@@ -60,7 +60,7 @@ def check(
             compiled.plan, paint, unicode=unicode, width=width(), formulas=why
         ):
             print(line)
-        if hardware.note and hardware.detected and not hardware.cards:
+        if hardware.note and compiled.plan.hardware.gpu is None:
             print(f"  ({hardware.note}; --gpu NAME asks about another machine)")
         print()
         for line in plan_lines(compiled.plan, paint, everything=why, width=width()):
