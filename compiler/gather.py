@@ -46,14 +46,14 @@ def _unusable_paths(draft: Draft) -> Iterator[Finding]:
     """Find paths that the file system refuses to look for."""
     spec = draft.spec
     paths: list[tuple[Route, str]] = [(("model", "name"), spec.model.name)]
-    paths += [
-        (("data", "train", number), text) for number, text in enumerate(spec.data.train or ())
-    ]
+    train = spec.data.train or ()
+    for number, text in enumerate(train):
+        paths.append((("data", "train", number) if len(train) > 1 else ("data", "train"), text))
     paths += [(("data", "eval"), spec.data.eval)] if spec.data.eval else []
     paths += [(("output",), spec.output)] if spec.output else []
     for route, text in paths:
         try:
-            (draft.root / text).expanduser().stat()
+            (draft.root / Path(text).expanduser()).stat()
         except (OSError, RuntimeError, ValueError) as error:
             if not isinstance(error, OSError):
                 yield from unusable_path.find((route, str(error)))

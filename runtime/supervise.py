@@ -109,7 +109,7 @@ def supervise(
         write_ledger(run, ledger | {"state": "failed"})
         reason, words = "the GGUF file could not be converted", last_words(run, printed)
         return Ended("failed", code, reason, run, words=words)
-    return _attempt(project, ledger, run, view, python)
+    return _attempt(project, plan, ledger, run, view, python)
 
 
 def plan_hash(project: Path) -> str:
@@ -132,8 +132,23 @@ def _convert(project: Path, run: RunFolder, view: View, python: str) -> int:
         ).returncode
 
 
+def launcher(plan: dict[str, Any], python: str) -> list[str]:
+    """Return what starts a script: Python, or accelerate where each card trains a copy."""
+    hardware = plan.get("hardware")
+    count = hardware.get("count", 1) if isinstance(hardware, dict) else 1
+    if not isinstance(hardware, dict) or count == 1 or hardware.get("split_model"):
+        return [python]
+    launch = [python, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    return [*launch, "--num_machines", "1", "--num_processes", str(count)]
+
+
 def _attempt(
-    project: Path, ledger: dict[str, Any], run: RunFolder, view: View, python: str
+    project: Path,
+    plan: dict[str, Any],
+    ledger: dict[str, Any],
+    run: RunFolder,
+    view: View,
+    python: str,
 ) -> Ended:
     attempt: dict[str, Any] = {
         "started": time.time(),
@@ -152,7 +167,7 @@ def _attempt(
     with Interrupts() as interrupts:
         with run.output.open("ab") as output:
             child = subprocess.Popen(
-                [python, "train.py", "--resume"],
+                [*launcher(plan, python), "train.py", "--resume"],
                 cwd=project,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

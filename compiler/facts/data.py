@@ -91,13 +91,13 @@ def resolve_data(
 
 def _is_hub_id(source: str, root: Path) -> bool:
     path = source.partition(":")[0]
-    if (root / source).exists() or glob.has_magic(source) or path.startswith((".", "/", "~")):
+    if (root / source).exists() or glob.has_magic(path) or path.startswith((".", "/", "~")):
         return False
     return Path(path).suffix.lower() not in KINDS and path.count("/") <= 1
 
 
 def _expand(source: str, root: Path) -> list[Path]:
-    path = (root / source).expanduser()
+    path = root / Path(source).expanduser()
     if glob.has_magic(source) and not path.exists():
         found = sorted(Path(item) for item in glob.glob(str(path), recursive=True))
         found = [item for item in found if item.is_file()]
@@ -147,7 +147,7 @@ def _line_rows(text: str, shown: str) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise DataUnreadableError(f"`{shown}` line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise DataUnreadableError(f"`{shown}` line {number} is not a JSON object")
@@ -157,7 +157,7 @@ def _line_rows(text: str, shown: str) -> Iterator[Row]:
 def _array_rows(text: str, shown: str) -> Iterator[Row]:
     try:
         rows = json.loads(text)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise DataUnreadableError(f"`{shown}` is not JSON: {error}") from error
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):

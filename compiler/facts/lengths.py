@@ -117,8 +117,9 @@ def _text_and_spans(
     spans = []
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
-            first = renderer.render(messages[:1], True)[len(renderer.render(messages[:1], False)) :]
-            before = renderer.render(messages[:number], True) if number else first
+            before = renderer.render(messages[: number or 1], True)
+            if not number:  # the generation prompt alone
+                before = before[len(renderer.render(messages[:1], False)) :]
             start = len(commonprefix([text, before]))
             end = len(commonprefix([text, renderer.render(messages[: number + 1], False)]))
             spans.append((start, end))
@@ -156,13 +157,11 @@ class _Renderer:
         self._tokens = dict(model.special_tokens or {})
 
     def render(self, messages: Sequence[Mapping[str, str]], generation: bool) -> str:
-        from jinja2 import TemplateError as JinjaError
-
         try:
             return self._template.render(
                 messages=messages, add_generation_prompt=generation, tools=None, **self._tokens
             )
-        except (JinjaError, TypeError, ValueError, KeyError) as error:
+        except Exception as error:  # a template raises what it likes
             raise TemplateError(f"the chat template refuses a row: {error}") from error
 
 

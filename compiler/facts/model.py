@@ -137,7 +137,7 @@ def resolve_model(name: str, root: Path) -> ModelFacts:
 
     Raises ModelUnreadableError where there is a config that cannot be used.
     """
-    path = (root / name).expanduser()
+    path = root / Path(name).expanduser()
     if name.lower().endswith(".gguf"):
         return _from_gguf(name, path)
     if path.is_dir():
@@ -173,7 +173,7 @@ def _from_folder(name: str, folder: Path) -> ModelFacts:
     template_file = folder / "chat_template.jinja"
     template = settings.get("chat_template")
     if template_file.is_file():
-        template = template_file.read_text(encoding="utf-8")
+        template = _text(template_file, f"{name}/{template_file.name}")
     quantization = config.get("quantization_config")
     return ModelFacts(
         name,
@@ -249,12 +249,19 @@ def gguf_config(values: Mapping[str, Any], vocab: int) -> dict[str, Any]:
 
 def _json(path: Path, shown: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(_text(path, shown))
+    except (RecursionError, ValueError) as error:
         raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ModelUnreadableError(f"`{shown}` is not a JSON object")
     return content
+
+
+def _text(path: Path, shown: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
 
 
 def _dtype(config: Mapping[str, Any]) -> str | None:
@@ -317,7 +324,12 @@ def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
         head_dim=width("head_dim", default=HEAD_DIMS.get(kind, max(1, hidden // heads))),
         vocab=width("vocab_size"),
         tied=bool(config.get("tie_word_embeddings", kind in TIED)),
-        positions=width("max_position_embeddings", "n_positions", "n_ctx", default=2048),
+        positions=width(
+            "max_position_embeddings",
+            "n_positions",
+            "n_ctx",
+            default=1024 if kind == "gpt2" else 2048,
+        ),
         experts=width("num_local_experts", "num_experts", "n_routed_experts", default=0, least=0),
         biases=_biases(kind, config),
         norm_weights=_norm_weights(kind, config),

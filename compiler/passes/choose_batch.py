@@ -75,7 +75,7 @@ def _effective(draft: Draft, ranks: int) -> int:
         return train.batch_size * train.gradient_accumulation * ranks
     wanted = GUIDE_MICRO * GUIDE_ACCUMULATION
     rows = draft["data.train_rows"]
-    if rows is not None:
+    if rows is not None and "off" not in (draft.spec.tune.memory, draft.spec.tune.speed):
         while wanted > 1 and rows / wanted < 10:  # at least ten steps an epoch
             wanted //= 2
     per_rank = train.batch_size or train.gradient_accumulation or 1

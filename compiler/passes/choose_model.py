@@ -22,7 +22,7 @@ def choose_model(draft: Draft) -> Draft:
         name = relative(facts.folder, draft)
     draft = draft.put("model.name", name, "where the scripts find it")
     draft = draft.put("model.local", facts.local, "whether it lies on this machine")
-    source = relative(draft.root / facts.name, draft) if gguf else None
+    source = relative(draft.root / Path(facts.name).expanduser(), draft) if gguf else None
     draft = draft.put(
         "model.gguf", source, "dequantized once by convert.py" if gguf else "not GGUF"
     )
@@ -102,6 +102,6 @@ def read_template(draft: Draft) -> str | None:
     if asked is None or "{%" in asked or "{{" in asked:
         return asked
     try:
-        return (draft.root / asked).expanduser().read_text(encoding="utf-8")
+        return (draft.root / Path(asked).expanduser()).read_text(encoding="utf-8")
     except (OSError, RuntimeError, ValueError):
         return None

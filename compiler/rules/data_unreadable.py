@@ -34,7 +34,7 @@ def find(subject: tuple[str, str]) -> Iterator[Finding]:
     """Yield the finding."""
     key, message = subject
     help = "paths are relative to the spec's folder"
-    if "column" in message:
+    if "has no column" in message or "of no known format" in message:
         help = (
             "name the columns, for example\n"
             "data: {train: …, format: alpaca, columns: {instruction: question, output: answer}}"

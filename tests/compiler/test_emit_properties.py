@@ -86,7 +86,9 @@ def test_any_valid_spec_compiles_to_code_that_parses(root: Path, spec: Spec, har
     assert emit(Plan.model_validate_json(files["plan.json"])) == files
     for name, content in files.items():
         if name.endswith(".py"):
-            modules = {n.module for n in ast.walk(ast.parse(content)) if isinstance(n, ast.ImportFrom)}
+            modules = {
+                n.module for n in ast.walk(ast.parse(content)) if isinstance(n, ast.ImportFrom)
+            }
             assert not any((module or "").startswith("ftspec") for module in modules)
 
 
@@ -112,7 +114,16 @@ def test_any_valid_spec_compiles_to_code_that_formatter_and_linter_accept(
     write()
     ruff = [sys.executable, "-m", "ruff"]
     for length in ("88", "100"):
-        style = [*ruff, "format", "--isolated", "--no-cache", "--diff", "--line-length", length, "."]
+        style = [
+            *ruff,
+            "format",
+            "--isolated",
+            "--no-cache",
+            "--diff",
+            "--line-length",
+            length,
+            ".",
+        ]
         result = subprocess.run(style, capture_output=True, text=True, cwd=tmp_path)
         assert result.returncode == 0, result.stdout[:4000]
     ours = 'src = ["project-*"]'  # journal.py is the project's own
@@ -177,7 +188,9 @@ def harmless(plan: Plan, text: str) -> None:
         if name.endswith(".py"):
             ours, theirs = outline(first[name]), outline(second[name])
             assert ours[0] == theirs[0], f"{name}: {text!r} changes the code"
-            docs = [ast.get_docstring(ast.parse(files[name]), clean=False) for files in (first, second)]
+            docs = [
+                ast.get_docstring(ast.parse(files[name]), clean=False) for files in (first, second)
+            ]
             assert all(docs) and docs[0].count("\n") == docs[1].count("\n")
         if name in ("README.md", "requirements.txt"):
             assert second[name].count(b"\n") == first[name].count(b"\n")
@@ -254,7 +267,11 @@ def test_a_text_comes_back_from_its_literal(text: str) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
@@ -296,7 +313,16 @@ def test_literals_are_laid_out_as_the_formatter_does(tmp_path: Path) -> None:
     collect()
     file = tmp_path / "literals.py"
     file.write_text("".join(lines), encoding="utf-8")
-    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--diff", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--isolated",
+        "--no-cache",
+        "--diff",
+        str(file),
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[:3000]
 

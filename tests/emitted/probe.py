@@ -15,7 +15,9 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 def load(project: Path, script: str):
     """Import an emitted script as a module of its own."""
     sys.path.insert(0, str(project))
-    spec = importlib.util.spec_from_file_location(f"{script}_{project.name}", project / f"{script}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"{script}_{project.name}", project / f"{script}.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.path.remove(str(project))

@@ -147,7 +147,11 @@ def test_merged_says_what_base_and_adapter_say(method: str, trained: Find) -> No
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("full", "the whole model already"), ("prefix", "prefix is part of no"), ("prompt", "soft prompt is part")],
+    [
+        ("full", "the whole model already"),
+        ("prefix", "prefix is part of no"),
+        ("prompt", "soft prompt is part"),
+    ],
 )
 def test_what_cannot_be_merged_says_why(method: str, reason: str, trained: Find) -> None:
     assert reason in run(trained(method).project, "merge.py", check=78).stderr

@@ -32,8 +32,19 @@ ROWS: dict[str, list[Row]] = {
         {"instruction": ODD, "input": ODD, "output": ODD},
     ],
     "sharegpt": [
-        {"conversations": [{"from": {"user": "human", "assistant": "gpt"}[who], "value": said} for who, said in TALK]},
-        {"conversations": [{"from": "system", "value": "be slow"}, {"from": "human", "value": ODD}, {"from": "gpt", "value": ODD}]},
+        {
+            "conversations": [
+                {"from": {"user": "human", "assistant": "gpt"}[who], "value": said}
+                for who, said in TALK
+            ]
+        },
+        {
+            "conversations": [
+                {"from": "system", "value": "be slow"},
+                {"from": "human", "value": ODD},
+                {"from": "gpt", "value": ODD},
+            ]
+        },
         {"conversations": [{"from": "human", "value": "no answer"}]},
         {"conversations": [{"from": "gpt", "value": "an answer alone"}]},
         {"conversations": []},
@@ -41,7 +52,13 @@ ROWS: dict[str, list[Row]] = {
     ],
     "messages": [
         {"messages": [{"role": who, "content": said} for who, said in TALK]},
-        {"messages": [{"role": "system", "content": "be slow"}, {"role": "user", "content": ODD}, {"role": "assistant", "content": ODD}]},
+        {
+            "messages": [
+                {"role": "system", "content": "be slow"},
+                {"role": "user", "content": ODD},
+                {"role": "assistant", "content": ODD},
+            ]
+        },
         {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None}]},
         {"messages": []},
     ],
@@ -55,7 +72,13 @@ ROWS: dict[str, list[Row]] = {
         {"prompt": ODD, "completion": ODD},
         {"prompt": "dog", "completion": "bird<|end|>"},
     ],
-    "text": [{"text": "what is red"}, {"text": ""}, {"text": None}, {"text": ODD}, {"text": "x<|end|>"}],
+    "text": [
+        {"text": "what is red"},
+        {"text": ""},
+        {"text": None},
+        {"text": ODD},
+        {"text": "x<|end|>"},
+    ],
 }
 MODELS = ("pad-is-end", "own-pad", "no-template", "trimmed", "begins-and-ends")
 EMPTY = {("text", "system"), ("text", "on-prompt"), ("prompt-completion", "system")}
@@ -153,7 +176,12 @@ def files(folder: Path) -> dict[str, dict[str, Any]]:
     )
     build({"model": "pad-is-end", "method": "lora", "data": "bom.jsonl"}, folder / "kind-bom")
     return {
-        f"kind-{kind}": {"project": str(folder / f"kind-{kind}"), "rows": [], "limit": 100, "load": True}
+        f"kind-{kind}": {
+            "project": str(folder / f"kind-{kind}"),
+            "rows": [],
+            "limit": 100,
+            "load": True,
+        }
         for kind in ("csv", "jsonl", "json", "parquet", "bom")
     }
 
@@ -239,7 +267,9 @@ def test_padding_is_masked_by_place_and_the_end_is_learnt(case: str, answers: An
         assert labels[:size] == row["labels"] and set(labels[size:]) <= {-100}
     chat = format not in ("text", "prompt-completion")
     ends = [row["labels"] for row in rows if set(row["labels"]) - {-100}]
-    assert chat and how == "on-prompt" or all(found["eos"] in labels for labels in ends), "the end of an answer is learnt"
+    assert chat and how == "on-prompt" or all(found["eos"] in labels for labels in ends), (
+        "the end of an answer is learnt"
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -281,5 +311,3 @@ def test_values_stay_as_they_are_written(kind: str, answers: Answers) -> None:
 
 def test_a_byte_order_mark_and_empty_lines_are_no_rows(answers: Answers) -> None:
     assert answers["kind-bom"]["loaded"]["train"] == ["x1<|end|>", "y2<|end|>"]
-
-

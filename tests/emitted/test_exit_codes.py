@@ -75,7 +75,9 @@ def test_data_with_nothing_to_learn_is_78(project: Path) -> None:
     rows = [{"instruction": "x", "input": "", "output": ""}] * 24
     write_rows(project.parent / "rows.jsonl", rows)
     result = run(project, "train.py", "--max-length", "3", check=78)
-    assert "nothing to learn" in result.stdout + result.stderr or "anything to learn" in result.stderr
+    assert (
+        "nothing to learn" in result.stdout + result.stderr or "anything to learn" in result.stderr
+    )
 
 
 def test_a_checkpoint_that_cannot_be_written_is_79(project: Path) -> None:

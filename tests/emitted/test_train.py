@@ -38,7 +38,9 @@ def test_the_next_start_resumes_and_finishes(method: str, trained: Find) -> None
     assert second["plan_hash"] == json_plan_hash(made.project)
     steps = [event["step"] for event in of_kind(found, "step")]
     assert steps == list(range(1, 61)), "each step is logged once, over both attempts"
-    assert all({"loss", "grad_norm", "learning_rate", "tokens"} <= set(e) for e in of_kind(found, "step"))
+    assert all(
+        {"loss", "grad_norm", "learning_rate", "tokens"} <= set(e) for e in of_kind(found, "step")
+    )
     assert [e["step"] for e in of_kind(found, "eval")] == list(range(10, 61, 10))
     assert of_kind(found, "checkpoint")[-1]["step"] == 60
     assert found[-1] | {"time": 0} == {"event": "end", "time": 0, "step": 60, "final": "final"}

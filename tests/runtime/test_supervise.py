@@ -18,6 +18,7 @@ from ftspec.runtime.supervise import (
     Ended,
     NotAProjectError,
     last_words,
+    launcher,
     missing_libraries,
     supervise,
 )
@@ -175,3 +176,21 @@ def test_missing_libraries_are_looked_for_in_this_python_only(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
     assert missing_libraries() == ("trl",)
     assert missing_libraries(f"{sys.executable}-other") == ()
+
+
+@pytest.mark.parametrize(
+    ("hardware", "starts"),
+    [
+        ({"count": 1, "split_model": False}, ["python"]),
+        ({"count": 2, "split_model": True}, ["python"]),
+        (None, ["python"]),
+    ],
+)
+def test_one_process_where_one_is_enough(hardware: object, starts: list[str]) -> None:
+    assert launcher({"hardware": hardware}, "python") == starts
+
+
+def test_one_process_a_card_where_each_trains_a_copy() -> None:
+    launch = launcher({"hardware": {"count": 4, "split_model": False}}, "python")
+    assert launch[:3] == ["python", "-m", "accelerate.commands.launch"]
+    assert launch[-2:] == ["--num_processes", "4"]

@@ -30,7 +30,7 @@ from ftspec.runtime.demo.smollm2 import (
 from ftspec.runtime.hardware import detect
 from ftspec.runtime.supervise import call_script, missing_libraries
 
-HELD_OUT = 80
+HELD_OUT = 60
 MODEL = "smollm2-135m-instruct"
 SPEC = """\
 # Teach a small model what the functions of Python's standard library do.
@@ -42,11 +42,11 @@ data:
   train: train.json            # {rows:,} rows: instruction, input, output
   eval: held-out.json          # {held_out} rows that are never trained on
 train:
-  max_steps: 20                # a demonstration; leave it out, and epochs count
+  max_steps: 16                # a demonstration; leave it out, and epochs count
   learning_rate: 1e-3          # high, since the run is short
   logging_steps: 1
-  eval_steps: 10
-  save_steps: 10
+  eval_steps: 8
+  save_steps: 8
 output: project
 """
 NEXT = """\
@@ -89,7 +89,7 @@ def demo(folder: str) -> int:
     _title("Build: plain scripts, which need no ftspec")
     if not write_project(project, plan).written:
         return 1
-    _title("Run: 20 steps of training")
+    _title("Run: 16 steps of training")
     ended = run_project(project, new=True)
     if ended.state != "finished":
         return 130 if ended.interrupted else 1
