@@ -60,13 +60,15 @@ def _render(name: str, context: Mapping[str, Any]) -> str:
 
 
 def keep_layout(text: str) -> str:
-    """Mark one-line statements that a long value makes too wide, so that no formatter wraps them."""
+    """Mark one-line statements that a long value makes too wide: no formatter shall wrap them."""
     lines = text.split("\n")
-    for node in ast.walk(ast.parse(text)):
+    # Docstrings are not wrapped in any case.
+    wide = {n for n, line in enumerate(lines) if len(line) > LINE and not line.endswith('"""')}
+    for node in ast.walk(ast.parse(text)) if wide else ():
         if isinstance(node, ast.stmt) and node.lineno == node.end_lineno:
-            line = lines[node.lineno - 1]
-            if len(line) > LINE and not line.endswith((SKIP, '"""')):  # docstrings stay anyway
-                lines[node.lineno - 1] = line + SKIP
+            at = node.lineno - 1
+            if at in wide and not lines[at].endswith(SKIP):
+                lines[at] += SKIP
     return "\n".join(lines)
 
 

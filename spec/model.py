@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ftspec.spec.values import (
+    CardName,
     Checkpointing,
     EvalSource,
     Open,
@@ -192,7 +193,7 @@ class Train(Section):
 class Hardware(Section):
     """What the run stands on."""
 
-    gpu: Open[str] = Field(
+    gpu: Open[CardName] = Field(
         None, min_length=1, description="A card by its name, such as `rtx-4090`."
     )
     count: Open[int] = Field(None, ge=1, le=1024, description="Cards on each node.")

@@ -121,6 +121,11 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
+def _name(value: Any) -> Any:
+    """A card may be written as its number alone, which YAML reads as an integer."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _one_of(words: tuple[Any, ...], *, else_: str) -> Callable[[Any], Any]:
     def validate(value: Any) -> Any:
         for word in words:
@@ -139,6 +144,9 @@ def _warmup(value: Any) -> float | int:
     return int(value) if value >= 1 else float(value)
 
 
+CardName = Annotated[
+    str, BeforeValidator(_name), WithJsonSchema({"type": ["string", "integer"], "minLength": 1})
+]
 Size = Annotated[
     int,
     BeforeValidator(_size),

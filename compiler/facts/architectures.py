@@ -53,6 +53,7 @@ _LLAMA = MappingProxyType(
     }
 )
 _ALL = "qkvogud"
+_LLAMA_ATTENTION = MappingProxyType({name: part for name, part in _LLAMA.items() if part in "qkvo"})
 _NEOX = MappingProxyType(
     {"query_key_value": "qkv", "dense": "o", "dense_h_to_4h": "u", "dense_4h_to_h": "d"}
 )
@@ -70,6 +71,10 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "granite": Architecture(_LLAMA),
         "smollm3": Architecture(_LLAMA),
         "stablelm": Architecture(_LLAMA, norm_weights=4, final_norm=2),
+        # Experts are three-dimensional parameters, not linear layers: attention alone is adapted.
+        "mixtral": Architecture(_LLAMA_ATTENTION),
+        "qwen2_moe": Architecture(_LLAMA_ATTENTION),
+        "qwen3_moe": Architecture(_LLAMA_ATTENTION, qk_norm="head"),
         "phi3": Architecture(
             MappingProxyType(
                 {"qkv_proj": "qkv", "o_proj": "o", "gate_up_proj": "gu", "down_proj": "d"}

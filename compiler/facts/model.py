@@ -11,7 +11,6 @@ from typing import Any
 from ftspec.compiler.facts import catalogue
 from ftspec.compiler.facts.architectures import ARCHITECTURES, Architecture
 
-
 # What transformers 5.23 takes where a config.json does not say (`configuration_*.py`).
 TIED = ("gemma", "gemma2", "gemma3_text", "smollm3", "gpt2", "opt", "falcon", "bloom")
 HEAD_DIMS = {"qwen3": 128, "gemma": 256, "gemma2": 256, "gemma3_text": 256}

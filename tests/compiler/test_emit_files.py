@@ -99,7 +99,8 @@ def test_the_readme_says_what_python_and_whose_it_is(world: Path) -> None:
 
 
 def test_wide_lines_are_marked_and_others_left(world: Path) -> None:
-    text = 'x = f("%s", 1)\ny = 1  # short\n"""%s"""\n' % ("a" * 80, "b" * 90)
+    wide = f'x = f("{80 * chr(97)}", 1)'
+    text = f'{wide}\ny = 1  # short\n"""{90 * chr(98)}"""\n'
     first, second, third, end = keep_layout(text).split("\n")
     assert first.endswith("  # fmt: skip") and (second, end) == ("y = 1  # short", "")
     assert third.endswith('"""')

@@ -74,7 +74,7 @@ machines = st.sampled_from([CPU, RTX_4090, T4, H100])
 
 
 @given(spec=specs(model="model"), hardware=machines)
-@settings(SETTLED, max_examples=80)
+@settings(SETTLED, max_examples=50)
 def test_any_valid_spec_compiles_to_code_that_parses(root: Path, spec: Spec, hardware: Any) -> None:
     result = compiled(located(spec), root, hardware)
     if result.plan is None:
@@ -210,7 +210,8 @@ def test_hostile_words_stay_words(root: Path, format: str, method: str) -> None:
         },
     }
     plan = plan_of(spec, root, H100)
-    for text in HOSTILE:
+    turn = len(method) + 3 * len(format)  # each text in some, all of them together in each
+    for text in ("".join(HOSTILE), HOSTILE[turn % len(HOSTILE)]):
         harmless(plan, text)
 
 

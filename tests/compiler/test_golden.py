@@ -1,4 +1,4 @@
-"""Whole projects, compared byte for byte: `tests/golden/<recipe>/`, rewritten by --update-golden."""
+"""Whole projects, compared byte for byte: `tests/golden/<recipe>/`; --update-golden rewrites."""
 
 from __future__ import annotations
 

@@ -91,3 +91,9 @@ def test_a_checkpoint_that_cannot_be_written_is_79(project: Path) -> None:
 
 def lines(project: Path) -> list[str]:
     return (project / "runs" / "1" / "events.jsonl").read_text().splitlines()
+
+
+def test_evaluating_without_rows_held_out_is_78(project: Path) -> None:
+    data = {"train": "rows.jsonl", "eval": "none"}
+    build({"model": "llama", "method": "lora", "data": data}, project)
+    assert "No rows were held out" in run(project, "evaluate.py", check=78).stderr

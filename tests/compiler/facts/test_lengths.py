@@ -80,7 +80,8 @@ def test_a_template_that_fails_is_a_finding_not_a_crash(
 def test_templates_may_use_what_transformers_offers(world: Path) -> None:
     template = (
         "{% for message in messages %}{% if loop.first %}{% continue %}{% endif %}"
-        "{% generation %}{{ message | tojson }}{% endgeneration %}{% endfor %}{{ strftime_now('%Y') }}"
+        "{% generation %}{{ message | tojson }}{% endgeneration %}{% endfor %}"
+        "{{ strftime_now('%Y') }}"
     )
     rows = rows_of("alpaca", 1)
     found = measure(rows, resolve_model("llama", world), "alpaca", ALPACA, None, template)
