@@ -41,6 +41,11 @@ class Draft:
     changes: tuple[Change, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def tuned(self) -> bool:
+        """Whether open values are fitted; with memory or speed off they are the guide's."""
+        return "off" not in (self.spec.tune.memory, self.spec.tune.speed)
+
     def __getitem__(self, path: str) -> Any:
         """Return what was chosen for a dotted path."""
         return self.choices[path]

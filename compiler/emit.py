@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ ADAPTER_CLASSES = {
     "prompt": "PromptTuningConfig",
 }
 GIB = 2**30
+LARGEST_VOCABULARY = 262_144  # Gemma 3's
 LINE = 88  # the formatter's default width, which the emitted code keeps to
 SKIP = "  # fmt: skip"
 
@@ -85,7 +87,7 @@ def _environment() -> jinja2.Environment:
         autoescape=False,
     )
     environment.filters |= {"py": python_literal, "num": python_number, "words": plain_words}
-    environment.filters["shell"] = plain_words
+    environment.filters["folder"] = folder_name
     return environment
 
 
@@ -127,6 +129,11 @@ def plain_words(value: str) -> str:
     return kept[:60]
 
 
+def folder_name(value: str) -> str:
+    """Return a name that needs no quoting in a shell: letters, digits, dots, dashes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-.") or "project"
+
+
 def _context(plan: Plan) -> dict[str, Any]:
     adapter = ADAPTER_CLASSES.get(plan.method.type)
     cuda = plan.hardware.device == "cuda"
@@ -145,7 +152,40 @@ def _context(plan: Plan) -> dict[str, Any]:
         "method_words": METHOD_WORDS[plan.method.type],
         "model_literal": _model(plan),
         "assign": assign,
+        "start": _start(plan),
+        "evaluate_batch": _evaluate_batch(plan),
         "comments": _comments(plan),
+        **_reading(plan),
+    }
+
+
+def _evaluate_batch(plan: Plan) -> int:
+    """Rows whose logits, in two bytes and again in four, stay under 2 GiB for any vocabulary."""
+    a_row = 6 * plan.data.max_length * LARGEST_VOCABULARY
+    return max(1, min(plan.train.eval_batch_size, 2 * GIB // a_row))
+
+
+def _start(plan: Plan) -> str:
+    if plan.memory.ranks == 1:
+        return "python train.py"
+    return f"accelerate launch --num_processes {plan.memory.ranks} train.py"
+
+
+def _reading(plan: Plan) -> dict[str, Any]:
+    """How the scripts read rows: JSON by themselves, as text; the rest through datasets."""
+    kinds = {plan.data.kind} | ({plan.data.eval_kind} if plan.data.eval_from == "file" else set())
+    unpack = 'json.loads(row["json"])'
+    if "json" not in kinds:
+        unpack = "row"
+    elif len(kinds) > 1:
+        unpack = "unpack(row)"
+    names = ["Dataset"] if "json" in kinds else []
+    names += ["load_dataset"] if kinds != {"json"} else []
+    return {
+        "json_files": "json" in kinds,
+        "row_expression": unpack,
+        "mixed_kinds": unpack == "unpack(row)",
+        "dataset_imports": ", ".join(names),
     }
 
 
@@ -156,10 +196,11 @@ def _comments(plan: Plan) -> dict[str, str]:
     a_step = f"{train.batch_size} rows x {train.gradient_accumulation}"
     a_step += f" x {ranks} ranks" if ranks > 1 else ""
     rows = f"{data.train_rows:,} rows" if data.train_rows is not None else "rows counted at load"
-    comments = {"train": rows, "batch": f"{a_step} = {train.effective_batch} rows a step"}
+    kind = "packed rows" if data.packing else "rows"
+    comments = {"train": rows, "batch": f"{a_step} = {train.rows_a_step} {kind} a step"}
     steps = ""
     if train.total_steps is not None and train.steps_an_epoch is not None:
-        per_epoch = f"{rows} / {train.effective_batch} = {train.steps_an_epoch} steps an epoch"
+        per_epoch = f"{rows} / {train.rows_a_step} = {train.steps_an_epoch} steps an epoch"
         steps = per_epoch if train.max_steps else f"{per_epoch}, {train.total_steps} in all"
         if data.packing:
             steps = f"about {train.total_steps} steps in all"

@@ -113,4 +113,6 @@ def _lengths(draft: Draft) -> Draft:
         )
     except TemplateError as error:
         return draft.found(*template_refuses.find(str(error)))
+    except DataUnreadableError as error:
+        return draft.found(*data_unreadable.find(("train", str(error))))
     return replace(draft, lengths=lengths)

@@ -19,7 +19,7 @@ from ftspec.compiler.passes.choose_rhythm import choose_rhythm
 from ftspec.compiler.passes.choose_training import choose_training
 from ftspec.compiler.passes.judge_memory import judge_memory
 from ftspec.compiler.plan import Facts, Plan, SpecText
-from ftspec.compiler.rules import metric_not_emitted
+from ftspec.compiler.rules import metric_not_emitted, not_acted_on
 from ftspec.compiler.tested import TESTED_WITH
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.parse import Parsed, by_place
@@ -40,10 +40,14 @@ PASSES: tuple[Pass, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What the compiler made of a spec: a plan where nothing stands against it, and findings."""
+    """What the compiler made of a spec: a plan where nothing stands against it, and findings.
+
+    `project` is the folder that the plan's scripts are to lie in.
+    """
 
     plan: Plan | None
     findings: tuple[Finding, ...]
+    project: Path = Path()
 
 
 def compile_spec(
@@ -67,7 +71,7 @@ def compile_spec(
     if spec.data.train is None:
         rule = no_data.find(needs_data) if parsed.flat else missing_key.find(("data", "train"))
         draft = draft.found(*rule)
-    draft = draft.found(*metric_not_emitted.find(draft))
+    draft = draft.found(*metric_not_emitted.find(draft), *not_acted_on.find(draft))
     if _stuck(draft):
         return Compiled(None, _sorted(parsed, draft))
     for step in PASSES:
@@ -76,7 +80,7 @@ def compile_spec(
     broken = any(
         item.severity is Severity.ERROR and item.name != "does-not-fit" for item in findings
     )
-    return Compiled(None if broken else finish(draft, parsed), findings)
+    return Compiled(None if broken else finish(draft, parsed), findings, output)
 
 
 def _stuck(draft: Draft) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ftspec.spec.model import (
     Attention,
@@ -98,6 +99,7 @@ class TrainPlan(Part):
     batch_size: int
     gradient_accumulation: int
     effective_batch: int
+    rows_a_step: int
     learning_rate: float
     epochs: float | None
     max_steps: int | None
@@ -185,7 +187,10 @@ class Facts(Part):
     rows_over_length: int | None
     supervised_tokens: int | None
     lengths: Literal["measured", "unknown"]
-    tested_with: dict[str, str]
+    tested_with: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")],
+        Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]+$")],
+    ]
 
 
 class SpecText(Part):
@@ -199,7 +204,7 @@ class Plan(Part):
     """A fully resolved decision: nothing is left to a default."""
 
     schema_version: Literal[1] = 1
-    ftspec: str
+    ftspec: str = Field(pattern=r"^[0-9A-Za-z.+-]+$")
     output: str
     model: ModelPlan
     method: MethodPlan
@@ -220,5 +225,22 @@ class Plan(Part):
 
     @property
     def digest(self) -> str:
-        """A short hash of the plan, written into the events of a run."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """A short hash of what is learnt and from what; a run goes on only under the same."""
+        return learning_digest(self.model_dump(mode="json"))
+
+
+# Keys that change how fast a run is, or what it needs, and not what it learns.
+HOW = ("batch_size", "gradient_accumulation", "activation_checkpointing", "eval_batch_size")
+HOW_TOO = ("compile", "logging_steps", "report_to")
+
+
+def learning_digest(plan: Mapping[str, Any]) -> str:
+    """Return the hash of a plan's parts that decide what is learnt (of plan.json's content)."""
+    parts = {name: plan.get(name) for name in ("model", "method", "data", "train")}
+    train = parts["train"] if isinstance(parts["train"], dict) else {}
+    parts["train"] = {key: value for key, value in train.items() if key not in HOW + HOW_TOO}
+    facts = plan.get("facts")
+    if isinstance(facts, dict):
+        parts["digests"] = [facts.get("data_digest"), facts.get("eval_digest")]
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -99,9 +99,11 @@ def read_manifest(folder: Path) -> dict[str, str]:
     """Return path -> hash of what was written last; empty where there is no manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {str(name): str(value) for name, value in manifest["files"].items()}
+        files = {str(name): str(value) for name, value in manifest["files"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}
+    # What it names outside of the project was not written by us, and is none of our business.
+    return {name: value for name, value in files.items() if Path(name).name == name}
 
 
 def digest(content: bytes) -> str:

@@ -80,6 +80,8 @@ def memory_lines(
         taken = LABEL + bar_width + SIZE + 4
         yield from _beside(left, taken, formula, taken + 2, width, paint)
     phases = ", ".join(f"{name} {_size(size + context)}" for name, size in memory.phases.items())
+    if sum(size for _, size in parts) > 1.02 * memory.peak_bytes:
+        yield "  (not all parts are at their largest at one moment: the peak is the largest sum)"
     yield from _beside("  by phase", len("  by phase"), phases, LABEL + 3, width, no_paint)
 
 

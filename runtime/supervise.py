@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import os
@@ -16,15 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ftspec.compiler.plan import learning_digest
 from ftspec.runtime.events import Event, Follower
 from ftspec.runtime.interrupts import Interrupts
-from ftspec.runtime.state import RunFolder, open_run, read_ledger, write_ledger
+from ftspec.runtime.state import (
+    RunFolder,
+    newest_run,
+    open_run,
+    read_ledger,
+    write_ledger,
+)
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 60  # for a child to save, where the supervisor itself fails
 LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 
 # What an emitted script's exit code means; `journal.py` in the project has the same list.
+OUT_OF_MEMORY = 76
 REASONS = {
     0: "finished",
     75: "stopped on request, with a checkpoint",
@@ -50,6 +57,10 @@ class View(Protocol):
 
 class NotAProjectError(Exception):
     """The folder is no project that can be run; the message says what is missing."""
+
+
+class SeveralMachinesError(Exception):
+    """The plan is for several machines, and this is one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +110,25 @@ def supervise(
     the run's folder cannot be written.
     """
     plan = read_plan(project)
+    nodes = _fact(plan, "hardware", "nodes") or 1
+    if nodes != 1:
+        raise SeveralMachinesError(f"the plan is for {nodes} machines, and this is one of them")
+    digest = learning_digest(plan)
+    last = newest_run(project)
+    if last is not None and read_ledger(last).get("plan_hash") not in (None, digest):
+        view.note(f"what is learnt has changed since run {last.number}: a new run is started")
+        new = True
     run = open_run(project, new=new)
     ledger = read_ledger(run)
     if run.finished:
         return Ended("finished", 0, "nothing is left to do", run, nothing_to_do=True)
-    ledger |= {"plan_hash": plan_hash(project), "data_hash": _fact(plan, "facts", "data_digest")}
+    ledger |= {"plan_hash": digest, "data_hash": _fact(plan, "facts", "data_digest")}
     printed = run.printed_bytes
     if _fact(plan, "model", "gguf") and (code := _convert(project, run, view, python)) != 0:
         write_ledger(run, ledger | {"state": "failed"})
         reason, words = "the GGUF file could not be converted", last_words(run, printed)
         return Ended("failed", code, reason, run, words=words)
     return _attempt(project, plan, ledger, run, view, python)
-
-
-def plan_hash(project: Path) -> str:
-    """Return the short hash of a project's plan, as its scripts write it into their events."""
-    return hashlib.sha256((project / "plan.json").read_bytes()).hexdigest()[:16]
 
 
 def _fact(plan: dict[str, Any], section: str, key: str) -> Any:
@@ -134,9 +148,8 @@ def _convert(project: Path, run: RunFolder, view: View, python: str) -> int:
 
 def launcher(plan: dict[str, Any], python: str) -> list[str]:
     """Return what starts a script: Python, or accelerate where each card trains a copy."""
-    hardware = plan.get("hardware")
-    count = hardware.get("count", 1) if isinstance(hardware, dict) else 1
-    if not isinstance(hardware, dict) or count == 1 or hardware.get("split_model"):
+    count = _fact(plan, "hardware", "count") or 1
+    if count == 1 or _fact(plan, "hardware", "split_model"):
         return [python]
     launch = [python, "-m", "accelerate.commands.launch", "--multi_gpu"]
     return [*launch, "--num_machines", "1", "--num_processes", str(count)]
@@ -184,6 +197,9 @@ def _attempt(
                 child.wait(GRACE_SECONDS)
             raise
     code = child.returncode
+    if code == 1 and attempt["exit"] is not None:
+        code = attempt["exit"]  # a launcher of several ranks ends with 1 whatever its ranks say
+    code = 0 if run.finished else code  # the final weights are there, whatever came after
     state = "finished" if code == 0 else "stopped" if code == 75 or interrupted else "failed"
     reason = _reason(code, interrupted)
     attempt |= {"ended": time.time(), "exit": code, "reason": reason}
@@ -218,6 +234,10 @@ def _follow(
         for event in follower.new_events():
             if event["event"] == "start":
                 attempt["resumed_from"] = event.get("resumed_from")
+            elif event["event"] == "stop":
+                attempt["exit"] = event.get("code")
+            elif event["event"] == "out-of-memory":
+                attempt["exit"] = OUT_OF_MEMORY
             view.event(event)
         if done:
             return answered > 0

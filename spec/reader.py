@@ -155,6 +155,9 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         span = _span(event)
         self._refuse_tag(event, span)
+        half = next((ch for ch in event.value if "\ud800" <= ch <= "\udfff"), None)
+        if half is not None:
+            self._stop(reading.not_text.find((span.start, half)))
         value = resolve(event.value) if event.implicit[0] else event.value
         self._add(Scalar(value, span), event.anchor, 1)
 

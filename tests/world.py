@@ -68,6 +68,7 @@ def make_world(folder: Path) -> Path:
     write_rows(folder / "few.jsonl", rows_of("alpaca", 1))
     long = [{"prompt": "what is", "completion": " red" * (5 if n % 4 else 60)} for n in range(40)]
     write_rows(folder / "long.jsonl", long)
+    write_rows(folder / "chats.jsonl", rows_of("messages", 40))
     (folder / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction":\n')
     write_rows(folder / "odd.jsonl", [{"a": 1, "b": 2}])
     return folder

@@ -78,6 +78,7 @@ def resolve_data(
     if not rows:
         raise DataUnreadableError(f"{_shown(files)} holds no rows")
     found_format, found_columns = _format(rows, format, columns, _shown(files))
+    _check_turns(rows, found_format, found_columns, _shown(files))
     return DataFacts(
         kind,
         files,
@@ -227,6 +228,21 @@ def _format(
             f"it has {', '.join(names)}"
         )
     return format, {key: merged[key] for key in FIELDS[format] if key in merged}
+
+
+def _check_turns(rows: Sequence[Row], format: str, columns: Mapping[str, str], shown: str) -> None:
+    """Raise DataUnreadableError for the first conversation that is no list of maps."""
+    column = columns.get("messages") or columns.get("conversations")
+    if format not in ("messages", "sharegpt") or column is None:
+        return
+    for number, row in enumerate(rows, start=1):
+        turns = row.get(column)
+        if turns is None:
+            continue
+        if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+            raise DataUnreadableError(
+                f"{shown}: `{column}` of row {number} is not a list of turns with keys"
+            )
 
 
 def _shown(files: Sequence[Path]) -> str:

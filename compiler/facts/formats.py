@@ -81,7 +81,7 @@ def detect(columns: Sequence[str], first: Row) -> tuple[str, dict[str, str]] | N
         if found is None:
             continue
         if name in ("messages", "sharegpt"):
-            return (_conversation_kind(found, first, name), _inner(found, first))
+            return (_conversation_kind(found, first, name), _inner(found, first, name))
         return name, found
     return None
 
@@ -104,10 +104,9 @@ def _conversation_kind(found: Mapping[str, str], first: Row, name: str) -> str:
     return name
 
 
-def _inner(found: dict[str, str], first: Row) -> dict[str, str]:
-    turns = first.get(next(iter(found.values())))
+def _inner(found: dict[str, str], first: Row, name: str) -> dict[str, str]:
     column = next(iter(found.values()))
-    if isinstance(turns, list) and turns and isinstance(turns[0], dict) and "role" in turns[0]:
+    if _conversation_kind(found, first, name) == "messages":
         return {"messages": column, "role": "role", "content": "content"}
     return {"conversations": column, "from": "from", "value": "value"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from os.path import commonprefix
 from typing import Any, NoReturn
 
-from ftspec.compiler.facts.data import as_text
+from ftspec.compiler.facts.data import DataUnreadableError, as_text
 from ftspec.compiler.facts.formats import PLAIN_TEMPLATE, Row, messages_of
 from ftspec.compiler.facts.model import ModelFacts
 
@@ -61,7 +61,8 @@ def measure(
 ) -> Lengths | None:
     """Tokenize rows as the scripts will; None where the model's tokenizer is not at hand.
 
-    Raises TemplateError where the chat template refuses a row.
+    Raises TemplateError where the chat template refuses a row, DataUnreadableError where a row
+    is not text.
     """
     if model.tokenizer_file is None:
         return None
@@ -80,6 +81,10 @@ def measure(
     for start in range(0, len(chosen), 1000):
         part = chosen[start : start + 1000]
         texts = [_text_and_spans(row, format, columns, system, renderer) for row in part]
+        for number, (text, _) in enumerate(texts):
+            if not encodable(text):
+                at = (start + number) * step + 1
+                raise DataUnreadableError(f"row {at} holds half a character (a lone surrogate)")
         encoded = tokenizer.encode_batch([text for text, _ in texts], add_special_tokens=not chat)
         for encoding, (_, spans) in zip(encoded, texts, strict=True):
             learnt = [train_on_prompt or _learnt(span, spans) for span in encoding.offsets]
@@ -91,6 +96,14 @@ def measure(
             tokens.append(len(learnt))
             supervised.append(sum(learnt))
     return Lengths(tuple(tokens), tuple(supervised), len(rows))
+
+
+def encodable(text: str) -> bool:
+    """Say whether a text can be written as UTF-8: it has no lone surrogate."""
+    try:
+        return text.isascii() or bool(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
 
 
 def _learnt(token: tuple[int, int], spans: Sequence[tuple[int, int]]) -> bool:
@@ -154,7 +167,7 @@ class _Renderer:
             self._template = environment.from_string(template)
         except TemplateSyntaxError as error:
             raise TemplateError(f"the chat template is not Jinja: {error}") from error
-        self._tokens = dict(model.special_tokens or {})
+        self._tokens = {"bos_token": "", "eos_token": "", **(model.special_tokens or {})}
 
     def render(self, messages: Sequence[Mapping[str, str]], generation: bool) -> str:
         try:

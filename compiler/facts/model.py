@@ -169,6 +169,9 @@ def _from_folder(name: str, folder: Path) -> ModelFacts:
     settings = (
         _json(settings_file, f"{name}/{settings_file.name}") if settings_file.is_file() else {}
     )
+    special_file = folder / "special_tokens_map.json"
+    if special_file.is_file():
+        settings = {**_json(special_file, f"{name}/{special_file.name}"), **settings}
     template_file = folder / "chat_template.jinja"
     template = settings.get("chat_template")
     if template_file.is_file():
@@ -275,6 +278,8 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
         value = value.get("content") if isinstance(value, dict) else value
         if isinstance(value, str):
             found[key] = value
+    if "eos_token" not in found and str(settings.get("tokenizer_class", "")).startswith("GPT2"):
+        found["eos_token"] = "<|endoftext|>"  # the class's own default
     return found
 
 

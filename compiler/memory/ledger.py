@@ -101,7 +101,10 @@ def predict(work: Work, gpu: Gpu | None) -> Ledger:
         "saved tensors, layer by layer: docs/memory.md",
     )
     # With accumulation, the gradients of earlier micro-batches lie beside the next one's work.
+    # Between ranks they are gathered in buckets, another copy (torch DistributedDataParallel).
     held = gradients.bytes if work.accumulation > 1 else 0
+    buckets = gradients.bytes if work.ranks > 1 else 0
+    static += buckets
     training = max(
         static + held + saved.bytes + max(transient.bytes, loss.bytes),  # backward
         static + held + _all_copies(work) + loss.bytes,  # the end of forward, under autocast
@@ -149,6 +152,15 @@ def _autocast_copies(work: Work) -> int:
         return 0
     blocks = 1 if work.checkpointing else work.shape.layers
     return 2 * blocks * work.shape.block_parameters
+
+
+def _dora_weights(work: Work) -> int:
+    """DoRA keeps a two-byte tensor of each adapted weight's size for its norm's backward."""
+    if not work.dora:
+        return 0
+    blocks = 1 if work.checkpointing else work.shape.layers
+    sizes = (inputs * out for name, inputs, out in work.shape.linears() if work.adapts(name))
+    return 2 * blocks * sum(sizes)
 
 
 def _all_copies(work: Work) -> int:
@@ -207,6 +219,10 @@ def _trained_inputs(work: Work) -> int:
         extra = 6 * shape.hidden if work.dtype == "float32" and work.autocast else 0
         return 8 * shape.hidden + 2 * shape.ffn + extra
     adapted = [(name, inputs) for name, inputs, _ in shape.linears() if work.adapts(name)]
+    if work.dora:
+        # peft 0.21 lora/dora.py: the base's result and the scaled one, beside LoRA's own.
+        outputs = sum(out for name, _, out in shape.linears() if work.adapts(name))
+        return 6 * outputs + sum(3 * inputs for _, inputs in adapted)
     if work.dropout or work.trainable_bytes_each == 4:
         # Each adapter has a copy of its input of its own: cast to its dtype, or dropped out of.
         copies = sum(2 * inputs for _, inputs in adapted)
@@ -221,10 +237,14 @@ def _trained_inputs(work: Work) -> int:
 def _attention_bytes(work: Work) -> float:
     """Bytes of one block that grow with the square of the length, and of repeated key heads."""
     shape = work.shape
-    square = work.batch * work.length**2
+    if work.attention.startswith("flash"):
+        return 0.0
+    # Packed rows are flattened into one (trl 1.16, DataCollatorForLanguageModeling).
+    square = work.tokens**2 if work.packed else work.batch * work.length**2
     if work.attention == "eager":
-        return float(6 * shape.heads * square)
-    if work.attention.startswith("flash") or not work.padded or work.batch == 1:
+        # Scores in float32 and their two-byte copy; Gemma 2 keeps those before its cap as well.
+        return float((8 if shape.architecture == "gemma2" else 6) * shape.heads * square)
+    if work.batch == 1 and not work.packed:
         return 0.0
     return float(2 * square + 4 * work.tokens * (shape.query_width - shape.kv_width))
 
@@ -234,7 +254,7 @@ def _saved_activations(work: Work) -> Part:
     layer = work.tokens * _layer_bytes(work) + _attention_bytes(work)
     residual = 4 if work.dtype == "float32" else 2
     boundary = residual * shape.hidden * work.tokens
-    copies = _autocast_copies(work)
+    copies = _autocast_copies(work) + _dora_weights(work) + _past(work, work.batch)
     if work.checkpointing is True:
         total = shape.layers * boundary + layer + copies
         return Part("saved", round(total), f"{residual}H N L + one block's", "checkpointing")
@@ -263,12 +283,19 @@ def _transient(work: Work) -> Part:
 def _loss(work: Work) -> Part:
     shape, tokens = work.shape, work.tokens
     if work.full_logits:
-        size = 12 * tokens * shape.vocab
-        return Part("logits", size, "12 N V", "transformers 5.23, loss/loss_utils.py")
-    tile = 2 * min(tokens, CHUNK_TOKENS) * CHUNK_VOCAB * (2 if work.dtype == "float32" else 1)
+        size = 16 * tokens * shape.vocab
+        return Part(
+            "logits", size, "16 N V", "transformers 5.23, trainer_pt_utils.py LabelSmoother"
+        )
+    tile = (
+        2
+        * min(tokens, CHUNK_TOKENS)
+        * min(shape.vocab, CHUNK_VOCAB)
+        * (2 if work.dtype == "float32" else 1)
+    )
     size = tile + 12 * tokens * shape.hidden
     formula = "2 min(N, 4096) 32768 + 12 H N"
-    if work.method == "full":
+    if work.method == "full" or work.trains_head:
         size += 6 * shape.vocab * shape.hidden
         formula += " + 6 V H"
     return Part("logits", size, formula, "trl 1.16, kernels/chunked_logprob.py")
@@ -279,8 +306,23 @@ def _evaluation(work: Work) -> int:
     tokens = work.eval_batch * work.length
     each = 2 if work.dtype != "float32" or work.autocast else 4
     block = tokens * each * (4 * shape.hidden + 3 * shape.ffn + shape.query_width)
-    tile = each * min(tokens, CHUNK_TOKENS) * CHUNK_VOCAB
-    return block + max(tile, 0)
+    head = each * min(tokens, CHUNK_TOKENS) * min(shape.vocab, CHUNK_VOCAB)
+    if work.full_logits:
+        head = 16 * tokens * shape.vocab
+    scores = 0
+    if work.attention == "eager":
+        # A block's scores, their float32 softmax and its two-byte copy live at once.
+        square = tokens**2 if work.packed else work.eval_batch * work.length**2
+        scores = 12 * shape.heads * square
+    return max(block + scores, head) + _past(work, work.eval_batch)
+
+
+def _past(work: Work, rows: int) -> int:
+    """A prefix is expanded to keys and values of every row, in all blocks."""
+    if work.method != "prefix":
+        return 0
+    each = DTYPE_BYTES[work.dtype]
+    return rows * work.virtual_tokens * work.shape.layers * 2 * work.shape.kv_width * each
 
 
 def _workspace(gpu: Gpu | None) -> Part:

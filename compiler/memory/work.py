@@ -14,7 +14,7 @@ class Work:
     """One training set-up; batch and length are of the micro-batch, in rows and tokens.
 
     dtype: how the base is stored. autocast: the low-precision compute type, or None.
-    checkpointing: False, True or "selective". padded: rows of unequal length share a batch.
+    checkpointing: False, True or "selective". packed: several rows lie in one sequence.
     """
 
     shape: Shape
@@ -34,11 +34,14 @@ class Work:
     optimizer: str = "adamw_torch_fused"
     accumulation: int = 1
     attention: str = "sdpa"
-    padded: bool = True
     full_logits: bool = False
     eval_batch: int = 0
     on_gpu: bool = True
     saved_modules: int = 0
+    trains_head: bool = False
+    dora: bool = False
+    packed: bool = False
+    ranks: int = 1
 
     @property
     def tokens(self) -> int:
@@ -71,5 +74,5 @@ class Work:
         """Bytes of a trained parameter: adapters are float32, on a quantized base bfloat16."""
         if self.method == "full":
             return DTYPE_BYTES[self.dtype]
-        quantized = self.quantization != "none"
+        quantized = self.quantization != "none" and self.autocast != "float16"
         return 2 if quantized and self.on_gpu and self.method == "qlora" else 4

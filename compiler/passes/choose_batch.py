@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from ftspec.compiler.draft import Draft
 from ftspec.compiler.memory.ledger import Ledger, predict
 from ftspec.compiler.memory.work import Work
+from ftspec.compiler.rules import effective_batch_lost
 
 GUIDE_MICRO, GUIDE_ACCUMULATION = 4, 4
 RECOMPUTE = 4 / 3  # a second forward pass beside forward and backward
@@ -17,14 +19,16 @@ SATURATES = {"cuda": 1500, "cpu": 30}  # tokens of a micro-batch at which half t
 def choose_batch(draft: Draft) -> Draft:
     """Decide the batch; with explicit numbers, the effective batch follows from them."""
     ranks = _ranks(draft)
-    draft = draft.put("hardware.split_model", _split_model(draft), "one card cannot hold the base")
+    draft = draft.put("hardware.split_model", False, "one card holds the base")
+    if _split_model(draft):
+        draft = draft.put("hardware.split_model", True, "one card cannot hold the base")
     if draft["hardware.split_model"]:
         ranks = 1
-    effective = _effective(draft, ranks)
-    per_rank = effective // ranks or 1
+    examples = _examples_a_row(draft)
+    rows = max(1, round(_effective(draft, ranks) / examples / ranks)) * ranks
+    per_rank = rows // ranks
     work = _work(draft)
-    tuned = "off" not in (draft.spec.tune.memory, draft.spec.tune.speed)
-    if work is None or not tuned:
+    if work is None or not draft.tuned:
         micro, checkpointing = _guide(draft, per_rank)
         reason = "the guide's"
     else:
@@ -35,12 +39,17 @@ def choose_batch(draft: Draft) -> Draft:
             choice, fits = _fastest(draft, work, per_rank)
         micro, checkpointing = choice
         reason = "the fastest that fits" if fits else "the smallest there is"
-    accumulation = _accumulation(draft, effective, micro, ranks)
+    accumulation = _accumulation(draft, rows, micro, ranks)
     product = micro * accumulation * ranks
     draft = draft.decide("train.batch_size", micro, reason)
     why = f"{micro} x {accumulation} x {ranks} rank{'s' if ranks > 1 else ''} = {product} a step"
     draft = draft.decide("train.gradient_accumulation", accumulation, why)
-    draft = draft.put("train.effective_batch", product, why)
+    draft = draft.put("train.rows_a_step", product, why)
+    if examples > 1:
+        why = f"{product} packed rows of {examples:.1f} examples on average"
+    draft = draft.put("train.effective_batch", round(product * examples), why)
+    asked = draft.spec.train.effective_batch if examples == 1 else None
+    draft = draft.found(*effective_batch_lost.find((asked, product, ranks)))
     draft = draft.decide(
         "train.activation_checkpointing", checkpointing, _why(draft, checkpointing)
     )
@@ -49,6 +58,14 @@ def choose_batch(draft: Draft) -> Draft:
         return draft
     work = _final(draft, work)
     return replace(draft, work=work, ledger=predict(work, draft.hardware.gpu))
+
+
+def _examples_a_row(draft: Draft) -> float:
+    """Mean examples in a packed row; 1 without packing, or where lengths are not known."""
+    if not draft["data.packing"] or draft.lengths is None:
+        return 1.0
+    longest: int = draft["data.max_length"]
+    return max(1.0, longest / draft.lengths.mean)
 
 
 def _ranks(draft: Draft) -> int:
@@ -72,14 +89,15 @@ def _effective(draft: Draft, ranks: int) -> int:
     if train.effective_batch is not None:
         return train.effective_batch
     if train.batch_size and train.gradient_accumulation:
-        return train.batch_size * train.gradient_accumulation * ranks
+        written = train.batch_size * train.gradient_accumulation * ranks
+        return round(written * _examples_a_row(draft))
     wanted = GUIDE_MICRO * GUIDE_ACCUMULATION
     rows = draft["data.train_rows"]
-    if rows is not None and "off" not in (draft.spec.tune.memory, draft.spec.tune.speed):
+    if rows is not None and draft.tuned:
         while wanted > 1 and rows / wanted < 10:  # at least ten steps an epoch
             wanted //= 2
     per_rank = train.batch_size or train.gradient_accumulation or 1
-    return max(wanted, per_rank * ranks)
+    return math.ceil(max(wanted, per_rank * ranks) / ranks) * ranks
 
 
 def _candidates(draft: Draft, per_rank: int) -> list[tuple[int, bool | str]]:
@@ -204,16 +222,19 @@ def _plain_work(draft: Draft, parameters: int) -> Work:
         virtual_tokens=draft["method.num_virtual_tokens"] or 0,
         optimizer=draft["train.optimizer"],
         attention=draft["model.attention"],
-        padded=not draft["data.packing"],
+        packed=draft["data.packing"],
         full_logits=draft["train.label_smoothing"] > 0,
         on_gpu=draft.hardware.gpu is not None,
         saved_modules=head * shape.vocab * shape.hidden,
+        trains_head="lm_head" in saved,
+        dora=draft["method.dora"],
+        ranks=1 if draft["hardware.split_model"] else _ranks(draft),
     )
 
 
 def _eval_batch(draft: Draft, work: Work | None) -> Draft:
     micro = draft["train.batch_size"]
-    if work is None or draft.spec.tune.memory == "off":
+    if work is None or not draft.tuned:
         return draft.decide("train.eval_batch_size", micro, "as the micro-batch")
     checkpointing = draft["train.activation_checkpointing"]
     for size in (4 * micro, 2 * micro):

@@ -7,7 +7,14 @@ import math
 from ftspec.compiler.draft import Draft
 from ftspec.compiler.facts.data import DataFacts
 from ftspec.compiler.passes.choose_model import relative
-from ftspec.compiler.rules import max_length_over_limit, rows_cut, too_few_rows, unknown_lengths
+from ftspec.compiler.rules import (
+    eval_differs,
+    format_assumed,
+    max_length_over_limit,
+    rows_cut,
+    too_few_rows,
+    unknown_lengths,
+)
 from ftspec.spec.formats import FIELDS
 from ftspec.spec.values import parse_share
 
@@ -22,10 +29,13 @@ def choose_data(draft: Draft) -> Draft:
     draft = draft.put("data.train", _sources(facts, draft), "where the scripts find it")
     draft = draft.put("data.split", facts.split, "of the hub's data set")
     format = facts.format or draft.spec.data.format or "alpaca"
-    how = "detected from the columns" if draft.spec.data.format is None else "as written"
+    how = "detected from the columns" if facts.format else "assumed: the rows are not at hand"
+    how = "as written" if draft.spec.data.format else how
     draft = draft.put("data.format", format, how)
     columns = dict(facts.columns or {name: name for name in FIELDS[format]})
     draft = draft.put("data.columns", columns, "fields found in the file")
+    draft = draft.found(*format_assumed.find(draft.data))
+    draft = draft.found(*eval_differs.find((draft.data, draft.eval_data)))
     draft = _split(draft, facts)
     draft = _length(draft)
     draft = _packing(draft)
@@ -81,18 +91,18 @@ def _eval(draft: Draft, source: str, rows: int | None, share: float | None, why:
 def _length(draft: Draft) -> Draft:
     shape, lengths = draft.model.shape, draft.lengths
     limit = shape.positions if shape else None
-    off = draft.spec.tune.memory == "off" and draft.spec.tune.speed == "off"
-    if lengths is not None and not off:
+    virtual: int = draft["method.num_virtual_tokens"] or 0
+    if lengths is not None and draft.tuned:
         wanted = math.ceil(lengths.quantile(0.99) / 64) * 64
         reason = f"99 % of rows have at most {lengths.quantile(0.99):,} tokens; rounded up to 64"
     else:
         wanted = GUIDE_LENGTH
         reason = "the guide's, since lengths are not known" if lengths is None else "the guide's"
-    if limit is not None and wanted > limit:
-        wanted, reason = limit, f"the model's limit ({limit:,} positions)"
+    if limit is not None and wanted + virtual > limit:
+        wanted, reason = max(8, limit - virtual), f"the model's limit ({limit:,} positions)"
     draft = draft.decide("data.max_length", wanted, reason)
     chosen = draft["data.max_length"]
-    draft = draft.found(*max_length_over_limit.find((chosen, limit)))
+    draft = draft.found(*max_length_over_limit.find((chosen, limit, virtual)))
     draft = draft.found(*rows_cut.find((lengths, chosen)))
     if lengths is None and draft.data is not None:
         draft = draft.found(*unknown_lengths.find((draft.model, draft.data, chosen)))
@@ -106,7 +116,7 @@ def _packing(draft: Draft) -> Draft:
     lengths = draft.lengths
     flash = str(draft["model.attention"]).startswith("flash")
     short = lengths is not None and lengths.mean < 0.5 * draft["data.max_length"]
-    if flash and short and draft.spec.tune.speed != "off":
+    if flash and short and draft.tuned:
         return draft.decide("data.packing", True, "rows are short, and the kernel keeps them apart")
     reason = "pays with a flash-attention kernel and short rows only"
     return draft.decide("data.packing", False, reason)

@@ -24,13 +24,20 @@ def choose_rhythm(draft: Draft) -> Draft:
     if asked.save_steps is None and asked.eval_steps is not None and save % asked.eval_steps:
         save = max(asked.eval_steps, save - save % asked.eval_steps)
         reason = "a multiple of `eval_steps`"
+    wanted = max(1, round((total or 10 * save) / 10))
+    if asked.save_steps is None and asked.eval_steps is None:
+        nearest = _nearest_divisor(save, wanted)
+        if not wanted / 2 <= nearest <= 2 * wanted:  # 97 steps have no divisor near ten
+            save, reason = math.ceil(save / wanted) * wanted, "the guide's, to divide evenly"
     draft = draft.decide("train.save_steps", save, reason)
-    save = draft["train.save_steps"]
-    wanted = max(1, (total or 10 * save) / 10)
-    divisors = [size for size in range(1, save + 1) if save % size == 0]
-    nearest = min(divisors, key=lambda size: abs(size - wanted))
+    nearest = _nearest_divisor(draft["train.save_steps"], wanted)
     draft = draft.decide("train.eval_steps", nearest, "a divisor of `save_steps` near a tenth")
     return _scheduler_options(draft, total)
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    divisors = [size for size in range(1, number + 1) if number % size == 0]
+    return min(divisors, key=lambda size: abs(size - wanted))
 
 
 def _steps_an_epoch(draft: Draft) -> int | None:
@@ -45,8 +52,8 @@ def _steps_an_epoch(draft: Draft) -> int | None:
         rows = max(1, math.ceil(rows * draft.lengths.mean / longest))
     micro: int = draft["train.batch_size"]
     accumulation: int = draft["train.gradient_accumulation"]
-    effective: int = draft["train.effective_batch"]
-    ranks = max(1, effective // (micro * accumulation))
+    a_step: int = draft["train.rows_a_step"]
+    ranks = max(1, a_step // (micro * accumulation))
     return math.ceil(math.ceil(rows / (micro * ranks)) / accumulation)
 
 

@@ -15,16 +15,33 @@ def judge_memory(draft: Draft) -> Draft:
     """Add the verdict, and a finding where it is not `fits`."""
     memory = _memory(draft)
     draft = draft.put("memory", memory, "predicted")
-    for rule in (does_not_fit, tight, memory_unknown):
-        draft = draft.found(*rule.find((memory, draft.hardware, draft.model)))
-    return draft
+    ways = ways_out(draft)
+    draft = draft.found(*does_not_fit.find((memory, draft.hardware, ways)))
+    draft = draft.found(*tight.find((memory, ways)))
+    return draft.found(*memory_unknown.find((memory, draft.model)))
+
+
+def ways_out(draft: Draft) -> tuple[str, ...]:
+    """Return what is left of the guide's ladder for a run that does not fit, in its order."""
+    method, micro = draft.spec.method.type, draft["train.batch_size"]
+    ways = []
+    if draft["train.activation_checkpointing"] is False and method != "prefix":
+        ways.append("`activation_checkpointing: true`")
+    if micro > 1:
+        ways.append("a smaller `batch_size` with more `gradient_accumulation`")
+    if method in ("lora", "full"):
+        ways.append("`method: qlora`")
+    elif method in ("prefix", "prompt") and draft["method.quantization"] == "none":
+        ways.append("`quantization: nf4`")
+    ways.append("a shorter `max_length`")
+    return (*ways, "a larger card (--gpu)")
 
 
 def _memory(draft: Draft) -> MemoryPlan:
     free, ledger = free_bytes(draft), draft.ledger
     ranks = max(
         1,
-        draft["train.effective_batch"]
+        draft["train.rows_a_step"]
         // (draft["train.batch_size"] * draft["train.gradient_accumulation"]),
     )
     if ledger is None:
@@ -48,21 +65,29 @@ def _memory(draft: Draft) -> MemoryPlan:
             note=_why_unknown(draft),
         )
     spread = len(draft.hardware.cards) if draft["hardware.split_model"] else 1
-    low, high = ledger.low_bytes // spread, ledger.high_bytes // spread
+    context = ledger.context_bytes
+    # Layers are spread over the cards; the context and the loss lie whole on one.
+    loss = max((part.bytes for part in ledger.parts if part.name == "logits"), default=0)
+    whole = loss - loss // spread
+
+    def on_one(size: int) -> int:
+        return (size - context) // spread + context + whole
+
+    low, high, peak = (on_one(n) for n in (ledger.low_bytes, ledger.high_bytes, ledger.peak_bytes))
     verdict = "fits" if high <= free else "no" if low > free else "tight"
     return MemoryPlan(
         verdict=verdict,
         phase=ledger.peak_phase,
-        peak_bytes=ledger.peak_bytes // spread,
+        peak_bytes=peak,
         low_bytes=low,
         high_bytes=high,
-        allocated_peak_bytes=ledger.allocated_peak_bytes // spread,
-        expected_peak_bytes=ledger.peak_bytes // spread,
+        allocated_peak_bytes=peak - context,
+        expected_peak_bytes=peak,
         context_bytes=ledger.context_bytes,
         free_bytes=free,
         parts={part.name: part.bytes // spread for part in ledger.parts},
         formulas={part.name: part.formula for part in ledger.parts},
-        phases={name: size // spread for name, size in ledger.phases.items()},
+        phases={name: size // spread + whole for name, size in ledger.phases.items()},
         ranks=ranks,
         host_bytes=_host_bytes(draft),
         disk_bytes=_disk_bytes(draft),

@@ -33,7 +33,7 @@ from ftspec.spec.rule import Rule
 def find(subject: tuple[str, str]) -> Iterator[Finding]:
     """Yield the finding."""
     key, message = subject
-    help = "paths are relative to the spec's folder"
+    help = "paths are relative to the spec's folder; --data FILE names other data"
     if "has no column" in message or "of no known format" in message:
         help = (
             "name the columns, for example\n"

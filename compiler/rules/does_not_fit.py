@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftspec.compiler.facts.hardware import Hardware
-from ftspec.compiler.facts.model import ModelFacts
 from ftspec.compiler.plan import MemoryPlan
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
@@ -33,9 +32,9 @@ from ftspec.spec.rule import Rule
 GIB = 2**30
 
 
-def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
+def find(subject: tuple[MemoryPlan, Hardware, tuple[str, ...]]) -> Iterator[Finding]:
     """Yield the finding."""
-    memory, hardware, _ = subject
+    memory, hardware, ways = subject
     if memory.verdict != "no" or memory.peak_bytes is None:
         return
     needed, free = memory.peak_bytes / GIB, memory.free_bytes / GIB
@@ -43,8 +42,7 @@ def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
     yield RULE.finding(
         f"needs {needed:.1f} GiB of {free:.1f} GiB free ({where}), at its peak in `{memory.phase}`",
         found=f"{needed - free:.1f} GiB too much",
-        help="try in this order: activation checkpointing, a smaller micro-batch with more\n"
-        "accumulation, `method: qlora`, a shorter `max_length`; or a larger card (--gpu)",
+        help=f"try in this order: {', '.join(ways)}",
         evidence={"peak_bytes": memory.peak_bytes, "free_bytes": memory.free_bytes},
     )
 

@@ -32,12 +32,14 @@ from ftspec.spec.finding import Edit, Finding, Prescription, Severity
 from ftspec.spec.rule import Rule
 
 
-def find(subject: tuple[int, int | None]) -> Iterator[Finding]:
+def find(subject: tuple[int, int | None, int]) -> Iterator[Finding]:
     """Yield the finding."""
-    chosen, limit = subject
-    if limit is not None and chosen > limit:
+    chosen, limit, virtual = subject
+    if limit is not None and chosen + virtual > limit:
+        limit = max(8, limit - virtual)
+        beside = f" beside {virtual:,} virtual tokens" if virtual else ""
         yield RULE.finding(
-            f"`max_length` is {chosen:,}, and the model has {limit:,} positions",
+            f"`max_length` is {chosen:,}, and the model has {limit:,} positions{beside}",
             route=("data", "max_length"),
             found=f"the limit is {limit:,}",
             help=f"write `max_length: {limit}`, or less",

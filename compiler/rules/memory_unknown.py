@@ -23,16 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.facts.model import ModelFacts
 from ftspec.compiler.plan import MemoryPlan
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 
-def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
+def find(subject: tuple[MemoryPlan, ModelFacts]) -> Iterator[Finding]:
     """Yield the finding."""
-    memory, _, model = subject
+    memory, model = subject
     if memory.verdict != "unknown":
         return
     yield RULE.finding(

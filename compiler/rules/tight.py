@@ -23,8 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftspec.compiler.facts.hardware import Hardware
-from ftspec.compiler.facts.model import ModelFacts
 from ftspec.compiler.plan import MemoryPlan
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
@@ -32,9 +30,9 @@ from ftspec.spec.rule import Rule
 GIB = 2**30
 
 
-def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
+def find(subject: tuple[MemoryPlan, tuple[str, ...]]) -> Iterator[Finding]:
     """Yield the finding."""
-    memory, _, _ = subject
+    memory, ways = subject
     if memory.verdict != "tight" or memory.low_bytes is None or memory.high_bytes is None:
         return
     low, high, free = (
@@ -43,7 +41,7 @@ def find(subject: tuple[MemoryPlan, Hardware, ModelFacts]) -> Iterator[Finding]:
     yield RULE.finding(
         f"may not fit: needs {low:.1f} to {high:.1f} GiB of {free:.1f} GiB free",
         found="inside the prediction's interval",
-        help="halve `batch_size` and double `gradient_accumulation`, or turn checkpointing on",
+        help=f"to be sure, in this order: {', '.join(ways)}",
         evidence={"low_bytes": memory.low_bytes, "high_bytes": memory.high_bytes},
     )
 

@@ -17,6 +17,7 @@ from ftspec.runtime.state import newest_run, read_ledger
 from ftspec.runtime.supervise import (
     Ended,
     NotAProjectError,
+    SeveralMachinesError,
     last_words,
     launcher,
     missing_libraries,
@@ -178,6 +179,15 @@ def test_missing_libraries_are_looked_for_in_this_python_only(
     assert missing_libraries(f"{sys.executable}-other") == ()
 
 
+def test_a_plan_for_several_machines_is_not_started_on_one(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    plan = json.loads((project / "plan.json").read_text())
+    plan["hardware"] = {**plan.get("hardware", {}), "count": 1, "nodes": 2}
+    (project / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(SeveralMachinesError, match="2 machines"):
+        supervise(project, Seen())
+
+
 @pytest.mark.parametrize(
     ("hardware", "starts"),
     [
@@ -194,3 +204,24 @@ def test_one_process_a_card_where_each_trains_a_copy() -> None:
     launch = launcher({"hardware": {"count": 4, "split_model": False}}, "python")
     assert launch[:3] == ["python", "-m", "accelerate.commands.launch"]
     assert launch[-2:] == ["--num_processes", "4"]
+
+
+def test_a_changed_plan_starts_a_new_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert supervise(project, Seen()).run.number == 1
+    plan = json.loads((project / "plan.json").read_text())
+    plan["train"] = {**plan.get("train", {}), "learning_rate": 0.5}
+    (project / "plan.json").write_text(json.dumps(plan))
+    seen = Seen()
+    ended = supervise(project, seen)
+    assert (ended.run.number, ended.nothing_to_do) == (2, False)
+    assert any("has changed since run 1" in note for note in seen.notes)
+
+
+def test_a_plan_that_only_fits_otherwise_goes_on(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    supervise(project, Seen())
+    plan = json.loads((project / "plan.json").read_text())
+    plan["train"] = {**plan.get("train", {}), "batch_size": 1, "gradient_accumulation": 16}
+    (project / "plan.json").write_text(json.dumps(plan))
+    assert supervise(project, Seen()).nothing_to_do

@@ -10,6 +10,7 @@ from ftspec.doctor.curves.rules import (
     rl_run,
     spikes,
     too_short,
+    zero_loss,
 )
 from ftspec.doctor.curves.series import Run
 from ftspec.spec.rule import Rule
@@ -24,4 +25,5 @@ CURVE_RULES: tuple[Rule[Run], ...] = (
     too_short.RULE,
     no_loss.RULE,
     rl_run.RULE,
+    zero_loss.RULE,
 )

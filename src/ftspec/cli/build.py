@@ -94,7 +94,7 @@ def plan_of(
     show_findings(compiled.findings, parsed, sys.stderr)
     if compiled.plan is None or exit_code(compiled.findings, fail_on):
         return None
-    return compiled.plan, project or root / compiled.plan.output
+    return compiled.plan, compiled.project
 
 
 def load_plan(path: Path) -> Plan:

@@ -17,6 +17,7 @@ from ftspec.runtime.state import read_ledger
 from ftspec.runtime.supervise import (
     Ended,
     NotAProjectError,
+    SeveralMachinesError,
     supervise,
 )
 
@@ -49,6 +50,10 @@ def run(
     Goes on with the newest unfinished run. Ctrl-C saves a checkpoint; running again resumes.
     """
     project = Path(target)
+    if project.is_dir() and any(option is not None for option in (gpu, vram, count, data, output)):
+        raise click.UsageError(
+            "A project is run as it was built: --gpu, --vram, --count, --data, -o go with a spec."
+        )
     if not project.is_dir():
         found = plan_of(target, output, gpu, vram, count, data, fail_on)
         if found is None:
@@ -72,6 +77,9 @@ def run_project(
         ended = supervise(project, view, new=new, python=python)
     except NotAProjectError as error:
         raise CannotReadError(str(error), "build one: ftspec build SPEC -o DIR") from None
+    except SeveralMachinesError as error:
+        hint = f"start it on each, as {project / 'README.md'} says"
+        raise RunFailedError(str(error), hint) from None
     except OSError as error:
         raise RunFailedError(f"`{project}` cannot be written: {error.strerror}") from None
     finally:

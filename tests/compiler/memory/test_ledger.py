@@ -60,7 +60,7 @@ def works(draw: st.DrawFn) -> Work:
         optimizer=draw(st.sampled_from(["adamw_torch_fused", "adamw_8bit", "sgd"])),
         accumulation=draw(st.integers(1, 4)),
         attention=draw(st.sampled_from(["sdpa", "eager", "flash_attention_2"])),
-        padded=draw(st.booleans()),
+        packed=draw(st.booleans()),
         full_logits=draw(st.booleans()),
         eval_batch=draw(st.integers(0, 8)),
     )

@@ -13,15 +13,13 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 import argparse
 import json
 import math
-import os
 import sys
+from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
-
 import torch
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from journal import Exit, newest_final
@@ -35,7 +33,7 @@ ATTENTION = "sdpa"
 TRAIN = ["../train-a.parquet", "../train-b.parquet"]  # 50 rows
 EVAL = ["../eval.jsonl"]
 MAX_LENGTH = 512  # tokens; what a row has beyond them is cut off
-BATCH = 128  # rows at once
+BATCH = 2  # rows at once: their logits, 2 x 512 x vocabulary, are built whole
 SEED = 42
 RESAMPLES = 2000  # of the bootstrap
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -52,42 +50,46 @@ def as_messages(row):
 def encode(row, tokenizer, limit):
     """Tokenize a conversation; only what the assistant says is learnt."""
     messages = as_messages(row)
-
-    def render(count, prompt=False):
-        return tokenizer.apply_chat_template(
-            messages[:count],
-            tokenize=False,
-            add_generation_prompt=prompt,
-        )
-
-    text = render(len(messages)) if messages else ""
+    render = partial(tokenizer.apply_chat_template, tokenize=False)
+    text = render(messages) if messages else ""
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = tokens["input_ids"]
     # An answer is what the template renders after the generation prompt, up to and with
     # its end-of-turn text. Every other label is -100, which the loss leaves out.
     labels = [-100] * len(ids)
     for number in [n for n, turn in enumerate(messages) if turn["role"] == "assistant"]:
-        before = render(number or 1, prompt=True)
-        before = before if number else before[len(render(1)) :]  # the prompt alone
+        before = render(messages[: number or 1], add_generation_prompt=True)
+        if number == 0:  # nobody spoke before: what was added is the prompt alone
+            before = before[len(render(messages[:1])) :]
         start = len(commonprefix([text, before]))
-        end = len(commonprefix([text, render(number + 1)]))
+        end = len(commonprefix([text, render(messages[: number + 1])]))
         for position, (begin, stop) in enumerate(tokens["offset_mapping"]):
             if begin < end and max(stop, begin + 1) > start:
                 labels[position] = ids[position]
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
+def read_json(path):
+    """Return the rows of a JSON file as texts: an array's entries, or a line each."""
+    text = (HERE / path).read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return [json.dumps(row) for row in json.loads(text)]
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def load_rows(tokenizer, limit):
     """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
     files = [str(HERE / path) for path in TRAIN]
     rows = load_dataset("parquet", data_files=files, split="train")
-    files = [str(HERE / path) for path in EVAL]
-    held_out = load_dataset("json", data_files=files, split="train")
+    held_out = Dataset.from_dict({"json": [r for p in EVAL for r in read_json(p)]})
     parts = {"train": rows, "eval": held_out}
+
+    def unpack(row):
+        return json.loads(row["json"]) if "json" in row else row
+
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(unpack(row), tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -172,7 +174,8 @@ def main():
     runs = HERE / "runs"
     final = runs / str(options.run) / "final" if options.run else newest_final(runs)
     if final is None or not final.is_dir():
-        print("There is no finished run to evaluate: python train.py", file=sys.stderr)
+        which = f"run {options.run}" if options.run else "run"
+        print(f"There is no finished {which} to evaluate.", file=sys.stderr)
         return Exit.UNUSABLE
     tokenizer = load_tokenizer()
     rows = list(load_rows(tokenizer, MAX_LENGTH)["eval"])

@@ -12,24 +12,24 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
+from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
 # Segments that grow in place keep reserved memory close to what is allocated.
 os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one card, even where more are
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
 
 import torch
-from datasets import load_dataset
-from datasets.exceptions import DatasetsError
+from datasets import Dataset, load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, EarlyStoppingCallback
 from trl import SFTConfig, SFTTrainer
 
-from journal import Exit, Journal, newest_checkpoint, open_run
+from journal import OUT_OF_MEMORY, Exit, Journal, newest_checkpoint, open_run
 
 HERE = Path(__file__).resolve().parent
 
@@ -50,7 +50,7 @@ SEED = 42
 CHECKPOINTING = False  # recompute activations, to save memory
 LOG_EVERY, SAVE_EVERY = 10, 20  # steps
 EVAL_EVERY, EVAL_BATCH = 5, 128  # steps, rows
-PLAN = "093791189e479d9b"  # names the plan.json that this was compiled from
+PLAN = "af25b6375b6378c4"  # what is learnt; a run goes on under the same only
 
 
 def as_messages(row):
@@ -64,42 +64,46 @@ def as_messages(row):
 def encode(row, tokenizer, limit):
     """Tokenize a conversation; only what the assistant says is learnt."""
     messages = as_messages(row)
-
-    def render(count, prompt=False):
-        return tokenizer.apply_chat_template(
-            messages[:count],
-            tokenize=False,
-            add_generation_prompt=prompt,
-        )
-
-    text = render(len(messages)) if messages else ""
+    render = partial(tokenizer.apply_chat_template, tokenize=False)
+    text = render(messages) if messages else ""
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = tokens["input_ids"]
     # An answer is what the template renders after the generation prompt, up to and with
     # its end-of-turn text. Every other label is -100, which the loss leaves out.
     labels = [-100] * len(ids)
     for number in [n for n, turn in enumerate(messages) if turn["role"] == "assistant"]:
-        before = render(number or 1, prompt=True)
-        before = before if number else before[len(render(1)) :]  # the prompt alone
+        before = render(messages[: number or 1], add_generation_prompt=True)
+        if number == 0:  # nobody spoke before: what was added is the prompt alone
+            before = before[len(render(messages[:1])) :]
         start = len(commonprefix([text, before]))
-        end = len(commonprefix([text, render(number + 1)]))
+        end = len(commonprefix([text, render(messages[: number + 1])]))
         for position, (begin, stop) in enumerate(tokens["offset_mapping"]):
             if begin < end and max(stop, begin + 1) > start:
                 labels[position] = ids[position]
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
+def read_json(path):
+    """Return the rows of a JSON file as texts: an array's entries, or a line each."""
+    text = (HERE / path).read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return [json.dumps(row) for row in json.loads(text)]
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def load_rows(tokenizer, limit):
     """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
     files = [str(HERE / path) for path in TRAIN]
     rows = load_dataset("parquet", data_files=files, split="train")
-    files = [str(HERE / path) for path in EVAL]
-    held_out = load_dataset("json", data_files=files, split="train")
+    held_out = Dataset.from_dict({"json": [r for p in EVAL for r in read_json(p)]})
     parts = {"train": rows, "eval": held_out}
+
+    def unpack(row):
+        return json.loads(row["json"]) if "json" in row else row
+
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(unpack(row), tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -125,11 +129,6 @@ def train(options, run, journal):
     """Load everything, train to the end or to a stop, and write final/."""
     tokenizer = load_tokenizer()
     rows = load_rows(tokenizer, options.max_length)
-    model = AutoModelForCausalLM.from_pretrained(
-        MODEL,
-        dtype=DTYPE,
-        attn_implementation=ATTENTION,
-    )
     settings = SFTConfig(
         output_dir=str(run),
         per_device_train_batch_size=options.micro_batch,
@@ -155,6 +154,11 @@ def train(options, run, journal):
         load_best_model_at_end=True,
         report_to=["tensorboard"],
     )
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL,
+        dtype=DTYPE,
+        attn_implementation=ATTENTION,
+    )
     trainer = SFTTrainer(
         model=model,
         args=settings,
@@ -171,7 +175,6 @@ def train(options, run, journal):
     signal.signal(signal.SIGTERM, journal.request_stop)
     signal.signal(signal.SIGINT, journal.request_stop)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
     done = trainer.state.global_step >= trainer.state.max_steps
     if journal.exit_code == Exit.NOT_FINITE or (journal.exit_code and not done):
         journal.write("stop", step=trainer.state.global_step, code=journal.exit_code)
@@ -186,9 +189,8 @@ def train(options, run, journal):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--new", action="store_true", help="start another run")
-    which.add_argument("--resume", action="store_true", help="go on (the default)")
+    parser.add_argument("--new", action="store_true", help="start another run")
+    parser.add_argument("--resume", action="store_true", help="go on (the default)")
     parser.add_argument("--micro-batch", type=int, default=MICRO_BATCH)
     parser.add_argument("--accumulation", type=int, default=ACCUMULATION)
     parser.add_argument("--max-length", type=int, default=MAX_LENGTH)
@@ -199,7 +201,7 @@ def main():
         default=CHECKPOINTING,
     )
     options = parser.parse_args()
-    run = open_run(HERE / "runs", options.new)
+    run = open_run(HERE / "runs", PLAN, options.new)
     if run is None:
         print("The newest run is finished; --new starts another.")
         return Exit.FINISHED
@@ -208,17 +210,18 @@ def main():
         return train(options, run, journal)
     except KeyboardInterrupt:
         return Exit.STOPPED  # before the first step: there was nothing to save
-    except RuntimeError as error:
-        if not any(word in str(error).lower() for word in ("out of memory", "alloc")):
+    except Exception as error:
+        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            journal.write("out-of-memory", phase=journal.phase, message=str(error))
+            code = Exit.OUT_OF_MEMORY
+        elif journal.phase == "load":
+            code = Exit.UNUSABLE
+        elif isinstance(error, OSError):
+            code = Exit.CANNOT_WRITE
+        else:
             raise
-        journal.write("out-of-memory", phase=journal.phase, message=str(error)[:500])
-        print(f"out of memory in phase {journal.phase}: {error}", file=sys.stderr)
-        return Exit.OUT_OF_MEMORY
-    except (OSError, ValueError, KeyError, DatasetsError) as error:
-        if journal.phase != "load" and not isinstance(error, OSError):
-            raise
-        print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
-        return Exit.UNUSABLE if journal.phase == "load" else Exit.CANNOT_WRITE
+        print(f"{journal.phase}: {type(error).__name__}: {error}", file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

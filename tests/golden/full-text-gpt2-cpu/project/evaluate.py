@@ -13,11 +13,8 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 import argparse
 import json
 import math
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
 
 import torch
 from datasets import load_dataset
@@ -34,7 +31,7 @@ ATTENTION = "sdpa"
 TRAIN = ["../train.csv"]  # 48 rows
 EVAL_ROWS = 2  # held out of 50 rows
 MAX_LENGTH = 128  # tokens; what a row has beyond them is cut off
-BATCH = 1  # rows at once
+BATCH = 1  # rows at once: their logits, 1 x 128 x vocabulary, are built whole
 SEED = 7
 RESAMPLES = 2000  # of the bootstrap
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,8 +57,7 @@ def load_rows(tokenizer, limit):
     parts = {"train": split["train"], "eval": split["test"]}
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(row, tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -144,7 +140,8 @@ def main():
     runs = HERE / "runs"
     final = runs / str(options.run) / "final" if options.run else newest_final(runs)
     if final is None or not final.is_dir():
-        print("There is no finished run to evaluate: python train.py", file=sys.stderr)
+        which = f"run {options.run}" if options.run else "run"
+        print(f"There is no finished {which} to evaluate.", file=sys.stderr)
         return Exit.UNUSABLE
     tokenizer = load_tokenizer()
     rows = list(load_rows(tokenizer, MAX_LENGTH)["eval"])

@@ -12,20 +12,16 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 """
 
 import argparse
-import os
 import signal
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
-
 import torch
 from datasets import load_dataset
-from datasets.exceptions import DatasetsError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from journal import Exit, Journal, newest_checkpoint, open_run
+from journal import OUT_OF_MEMORY, Exit, Journal, newest_checkpoint, open_run
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,7 +42,7 @@ SEED = 7
 CHECKPOINTING = False  # recompute activations, to save memory
 LOG_EVERY, SAVE_EVERY = 10, 2  # steps
 EVAL_EVERY, EVAL_BATCH = 1, 1  # steps, rows
-PLAN = "e512109220d7a706"  # names the plan.json that this was compiled from
+PLAN = "4482d82d0cc2bdc4"  # what is learnt; a run goes on under the same only
 
 
 def encode(row, tokenizer, limit):
@@ -69,8 +65,7 @@ def load_rows(tokenizer, limit):
     parts = {"train": split["train"], "eval": split["test"]}
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(row, tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -94,11 +89,6 @@ def train(options, run, journal):
     """Load everything, train to the end or to a stop, and write final/."""
     tokenizer = load_tokenizer()
     rows = load_rows(tokenizer, options.max_length)
-    model = AutoModelForCausalLM.from_pretrained(
-        MODEL,
-        dtype=DTYPE,
-        attn_implementation=ATTENTION,
-    )
     settings = SFTConfig(
         output_dir=str(run),
         per_device_train_batch_size=options.micro_batch,
@@ -124,6 +114,11 @@ def train(options, run, journal):
         save_total_limit=2,
         report_to="none",
     )
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL,
+        dtype=DTYPE,
+        attn_implementation=ATTENTION,
+    )
     trainer = SFTTrainer(
         model=model,
         args=settings,
@@ -138,7 +133,6 @@ def train(options, run, journal):
     signal.signal(signal.SIGTERM, journal.request_stop)
     signal.signal(signal.SIGINT, journal.request_stop)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
     done = trainer.state.global_step >= trainer.state.max_steps
     if journal.exit_code == Exit.NOT_FINITE or (journal.exit_code and not done):
         journal.write("stop", step=trainer.state.global_step, code=journal.exit_code)
@@ -153,9 +147,8 @@ def train(options, run, journal):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--new", action="store_true", help="start another run")
-    which.add_argument("--resume", action="store_true", help="go on (the default)")
+    parser.add_argument("--new", action="store_true", help="start another run")
+    parser.add_argument("--resume", action="store_true", help="go on (the default)")
     parser.add_argument("--micro-batch", type=int, default=MICRO_BATCH)
     parser.add_argument("--accumulation", type=int, default=ACCUMULATION)
     parser.add_argument("--max-length", type=int, default=MAX_LENGTH)
@@ -166,7 +159,7 @@ def main():
         default=CHECKPOINTING,
     )
     options = parser.parse_args()
-    run = open_run(HERE / "runs", options.new)
+    run = open_run(HERE / "runs", PLAN, options.new)
     if run is None:
         print("The newest run is finished; --new starts another.")
         return Exit.FINISHED
@@ -175,17 +168,18 @@ def main():
         return train(options, run, journal)
     except KeyboardInterrupt:
         return Exit.STOPPED  # before the first step: there was nothing to save
-    except RuntimeError as error:
-        if not any(word in str(error).lower() for word in ("out of memory", "alloc")):
+    except Exception as error:
+        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            journal.write("out-of-memory", phase=journal.phase, message=str(error))
+            code = Exit.OUT_OF_MEMORY
+        elif journal.phase == "load":
+            code = Exit.UNUSABLE
+        elif isinstance(error, OSError):
+            code = Exit.CANNOT_WRITE
+        else:
             raise
-        journal.write("out-of-memory", phase=journal.phase, message=str(error)[:500])
-        print(f"out of memory in phase {journal.phase}: {error}", file=sys.stderr)
-        return Exit.OUT_OF_MEMORY
-    except (OSError, ValueError, KeyError, DatasetsError) as error:
-        if journal.phase != "load" and not isinstance(error, OSError):
-            raise
-        print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
-        return Exit.UNUSABLE if journal.phase == "load" else Exit.CANNOT_WRITE
+        print(f"{journal.phase}: {type(error).__name__}: {error}", file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

@@ -12,22 +12,20 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 """
 
 import argparse
-import os
+import json
 import signal
 import sys
+from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
-
 import torch
-from datasets import load_dataset
-from datasets.exceptions import DatasetsError
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from trl import SFTConfig, SFTTrainer
 
-from journal import Exit, Journal, newest_checkpoint, open_run
+from journal import OUT_OF_MEMORY, Exit, Journal, newest_checkpoint, open_run
 
 HERE = Path(__file__).resolve().parent
 
@@ -53,7 +51,7 @@ SEED = 42
 CHECKPOINTING = False  # recompute activations, to save memory
 LOG_EVERY, SAVE_EVERY = 10, 6  # steps
 EVAL_EVERY, EVAL_BATCH = 1, 16  # steps, rows
-PLAN = "5b39bfdfea5b9e00"  # names the plan.json that this was compiled from
+PLAN = "2553535874fb9130"  # what is learnt; a run goes on under the same only
 
 
 def as_messages(row):
@@ -68,41 +66,42 @@ def as_messages(row):
 def encode(row, tokenizer, limit):
     """Tokenize a conversation; only what the assistant says is learnt."""
     messages = as_messages(row)
-
-    def render(count, prompt=False):
-        return tokenizer.apply_chat_template(
-            messages[:count],
-            tokenize=False,
-            add_generation_prompt=prompt,
-        )
-
-    text = render(len(messages)) if messages else ""
+    render = partial(tokenizer.apply_chat_template, tokenize=False)
+    text = render(messages) if messages else ""
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = tokens["input_ids"]
     # An answer is what the template renders after the generation prompt, up to and with
     # its end-of-turn text. Every other label is -100, which the loss leaves out.
     labels = [-100] * len(ids)
     for number in [n for n, turn in enumerate(messages) if turn["role"] == "assistant"]:
-        before = render(number or 1, prompt=True)
-        before = before if number else before[len(render(1)) :]  # the prompt alone
+        before = render(messages[: number or 1], add_generation_prompt=True)
+        if number == 0:  # nobody spoke before: what was added is the prompt alone
+            before = before[len(render(messages[:1])) :]
         start = len(commonprefix([text, before]))
-        end = len(commonprefix([text, render(number + 1)]))
+        end = len(commonprefix([text, render(messages[: number + 1])]))
         for position, (begin, stop) in enumerate(tokens["offset_mapping"]):
             if begin < end and max(stop, begin + 1) > start:
                 labels[position] = ids[position]
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
+def read_json(path):
+    """Return the rows of a JSON file as texts: an array's entries, or a line each."""
+    text = (HERE / path).read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return [json.dumps(row) for row in json.loads(text)]
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def load_rows(tokenizer, limit):
     """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
-    files = [str(HERE / path) for path in TRAIN]
-    rows = load_dataset("json", data_files=files, split="train")
+    # Texts, since a table would guess types: a column of dates would become times.
+    rows = Dataset.from_dict({"json": [r for p in TRAIN for r in read_json(p)]})
     split = rows.train_test_split(test_size=EVAL_ROWS, seed=SEED)
     parts = {"train": split["train"], "eval": split["test"]}
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(json.loads(row["json"]), tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -128,17 +127,6 @@ def train(options, run, journal):
     """Load everything, train to the end or to a stop, and write final/."""
     tokenizer = load_tokenizer()
     rows = load_rows(tokenizer, options.max_length)
-    model = AutoModelForCausalLM.from_pretrained(
-        MODEL,
-        dtype=DTYPE,
-        attn_implementation=ATTENTION,
-        quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=DTYPE,
-        ),
-    )
     settings = SFTConfig(
         output_dir=str(run),
         per_device_train_batch_size=options.micro_batch,
@@ -164,6 +152,21 @@ def train(options, run, journal):
         save_total_limit=2,
         report_to="none",
     )
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL,
+        dtype=DTYPE,
+        attn_implementation=ATTENTION,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=DTYPE,
+        ),
+    )
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # In evaluation bitsandbytes 0.50 repacks weights so that no gradient passes.
+            module.support_avx512bf16_for_cpu = False
     adapter = LoraConfig(
         task_type="CAUSAL_LM",
         r=RANK,
@@ -186,7 +189,6 @@ def train(options, run, journal):
     signal.signal(signal.SIGTERM, journal.request_stop)
     signal.signal(signal.SIGINT, journal.request_stop)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
     done = trainer.state.global_step >= trainer.state.max_steps
     if journal.exit_code == Exit.NOT_FINITE or (journal.exit_code and not done):
         journal.write("stop", step=trainer.state.global_step, code=journal.exit_code)
@@ -201,9 +203,8 @@ def train(options, run, journal):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--new", action="store_true", help="start another run")
-    which.add_argument("--resume", action="store_true", help="go on (the default)")
+    parser.add_argument("--new", action="store_true", help="start another run")
+    parser.add_argument("--resume", action="store_true", help="go on (the default)")
     parser.add_argument("--micro-batch", type=int, default=MICRO_BATCH)
     parser.add_argument("--accumulation", type=int, default=ACCUMULATION)
     parser.add_argument("--max-length", type=int, default=MAX_LENGTH)
@@ -214,7 +215,7 @@ def main():
         default=CHECKPOINTING,
     )
     options = parser.parse_args()
-    run = open_run(HERE / "runs", options.new)
+    run = open_run(HERE / "runs", PLAN, options.new)
     if run is None:
         print("The newest run is finished; --new starts another.")
         return Exit.FINISHED
@@ -223,17 +224,18 @@ def main():
         return train(options, run, journal)
     except KeyboardInterrupt:
         return Exit.STOPPED  # before the first step: there was nothing to save
-    except RuntimeError as error:
-        if not any(word in str(error).lower() for word in ("out of memory", "alloc")):
+    except Exception as error:
+        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            journal.write("out-of-memory", phase=journal.phase, message=str(error))
+            code = Exit.OUT_OF_MEMORY
+        elif journal.phase == "load":
+            code = Exit.UNUSABLE
+        elif isinstance(error, OSError):
+            code = Exit.CANNOT_WRITE
+        else:
             raise
-        journal.write("out-of-memory", phase=journal.phase, message=str(error)[:500])
-        print(f"out of memory in phase {journal.phase}: {error}", file=sys.stderr)
-        return Exit.OUT_OF_MEMORY
-    except (OSError, ValueError, KeyError, DatasetsError) as error:
-        if journal.phase != "load" and not isinstance(error, OSError):
-            raise
-        print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
-        return Exit.UNUSABLE if journal.phase == "load" else Exit.CANNOT_WRITE
+        print(f"{journal.phase}: {type(error).__name__}: {error}", file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
+# How CUDA, cuBLAS and the CPU's allocator say that memory ran out, in lower case.
+OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "can't allocate memory")
+
 
 class Exit(IntEnum):
     """How a script ended; whoever started it reads its exit code."""
@@ -32,7 +35,8 @@ class Journal(TrainerCallback):
     def __init__(self, run, **facts):
         self.path = run / "events.jsonl"
         self.facts, self.phase, self.exit_code = facts, "load", Exit.FINISHED
-        self.tokens, self.earlier, self.since = 0, 0, time.time()
+        self.tokens, self.earlier = 0, 0
+        self.since = self.mark = time.time()  # a clock that stands in pauses
 
     def write(self, event, **facts):
         line = json.dumps({"event": event, "time": time.time(), **facts})
@@ -78,10 +82,17 @@ class Journal(TrainerCallback):
         self.phase = "train"
 
     def on_step_end(self, args, state, control, **kwargs):
-        if self.exit_code == Exit.STOPPED:
+        stop = self.exit_code == Exit.STOPPED
+        if args.world_size > 1:  # all ranks stop after the same step, or none can save
+            asked = [None] * args.world_size
+            torch.distributed.all_gather_object(asked, stop)
+            stop = any(asked)
+        if stop:
+            self.exit_code = Exit.STOPPED
             control.should_save = control.should_training_stop = True
         self.phase = "save" if control.should_save else "train"
         self.phase = "evaluate" if control.should_evaluate else self.phase
+        self.mark = time.time()
 
     def on_log(self, args, state, control, logs, **kwargs):
         if "loss" not in logs:
@@ -91,26 +102,33 @@ class Journal(TrainerCallback):
         rate = (tokens - self.tokens) / max(seconds, 1e-6)
         facts |= {"tokens": self.earlier + tokens, "tokens_per_second": round(rate, 1)}
         self.tokens, self.since = tokens, time.time()
+        self.mark = self.since
         if torch.cuda.is_available():
             facts["memory_bytes"] = torch.cuda.max_memory_allocated()
         if state.is_world_process_zero:
             self.write("step", step=state.global_step, epoch=state.epoch, **facts)
-        if not math.isfinite(facts["loss"]):
+        if not math.isfinite(facts["loss"]):  # what such weights give is not to be kept
             self.exit_code, control.should_training_stop = Exit.NOT_FINITE, True
+            control.should_evaluate = control.should_save = False
 
     def on_evaluate(self, args, state, control, metrics, **kwargs):
         self.phase = "save" if control.should_save else "train"
         if state.is_world_process_zero:
             loss = metrics.get("eval_loss")
             self.write("eval", step=state.global_step, epoch=state.epoch, loss=loss)
-        self.since = time.time()
+        self.pause()
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             seal(folder)
             self.write("checkpoint", step=state.global_step, path=folder.name)
-        self.since = time.time()
+        self.pause()
+
+    def pause(self):
+        """Leave what passed since the last step, log or pause out of tokens a second."""
+        now = time.time()
+        self.since, self.mark = self.since + now - self.mark, now
 
 
 def digests(folder):
@@ -132,12 +150,13 @@ def seal(folder):
 
 
 def whole(folder):
-    """Say whether a checkpoint has its manifest, and all files are as it says."""
+    """Say whether a checkpoint has its manifest, and every file that it names is as it says."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return manifest == digests(folder)
+    found = digests(folder)
+    return bool(manifest) and all(found.get(n) == was for n, was in manifest.items())
 
 
 def newest_checkpoint(run):
@@ -150,16 +169,28 @@ def newest_checkpoint(run):
     return None
 
 
-def open_run(runs, new=False):
-    """Return the folder of the newest unfinished run, or of the next; None: all is done."""
+def open_run(runs, plan, new=False):
+    """Return the folder of the newest unfinished run, or of the next; None: all is done.
+
+    A run of another plan is not gone on with: the next one is opened.
+    """
     numbers = [int(path.name) for path in runs.glob("*") if path.name.isdigit()]
     last = max(numbers, default=0)
-    if last and not new:
+    if last and not new and plan_of(runs / str(last)) in (plan, None):
         finished = (runs / str(last) / "final").exists()
         return None if finished else runs / str(last)
     folder = runs / str(last + 1)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # the ranks of one run meet here
     return folder
+
+
+def plan_of(run):
+    """Return the plan that a run was started under, or None where it has not started."""
+    try:
+        with open(run / "events.jsonl", encoding="utf-8") as file:
+            return json.loads(file.readline()).get("plan_hash")
+    except (OSError, ValueError):
+        return None
 
 
 def newest_final(runs):

@@ -32,18 +32,19 @@ def main():
     runs = HERE / "runs"
     final = runs / str(options.run) / "final" if options.run else newest_final(runs)
     if final is None or not final.is_dir():
-        print("There is no finished run to merge: python train.py", file=sys.stderr)
+        which = f"run {options.run}" if options.run else "run"
+        print(f"There is no finished {which} to merge.", file=sys.stderr)
+        return Exit.UNUSABLE
+    config = json.loads((final / "adapter_config.json").read_text("utf-8"))
+    trained_on = Path(config["base_model_name_or_path"]).name
+    if trained_on != Path(MODEL).name:
+        print(f"the adapter belongs to {trained_on}, not {MODEL}", file=sys.stderr)
         return Exit.UNUSABLE
     base = AutoModelForCausalLM.from_pretrained(
         MODEL,
         dtype=DTYPE,
         device_map="cpu",
     )
-    config = json.loads((final / "adapter_config.json").read_text("utf-8"))
-    trained_on = Path(config["base_model_name_or_path"]).name
-    if trained_on != Path(MODEL).name:
-        print(f"the adapter belongs to {trained_on}, not {MODEL}", file=sys.stderr)
-        return Exit.UNUSABLE
     model = PeftModel.from_pretrained(base, str(final))
     merged = model.merge_and_unload(safe_merge=True)  # refuses to write NaN
     folder = final.parent / "merged"

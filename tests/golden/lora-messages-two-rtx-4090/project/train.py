@@ -1,8 +1,8 @@
 """Fine-tune ../model by LoRA.
 
-    python train.py                 start a run, or go on with the unfinished one
-    python train.py --new           start another run
-    python train.py --micro-batch 1 --accumulation 16
+    accelerate launch --num_processes 2 train.py                 start a run, or go on with the unfinished one
+    accelerate launch --num_processes 2 train.py --new           start another run
+    accelerate launch --num_processes 2 train.py --micro-batch 1 --accumulation 16
 
 A run writes runs/<n>/: events.jsonl (a line an event), checkpoints and final/. Ctrl-C and
 SIGTERM save a checkpoint first. Exit codes: 0 finished, 75 stopped with a checkpoint,
@@ -12,23 +12,24 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 # Segments that grow in place keep reserved memory close to what is allocated.
 os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
 
 import torch
-from datasets import load_dataset
-from datasets.exceptions import DatasetsError
+from accelerate import PartialState
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from journal import Exit, Journal, newest_checkpoint, open_run
+from journal import OUT_OF_MEMORY, Exit, Journal, newest_checkpoint, open_run
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,7 +56,7 @@ SEED = 42
 CHECKPOINTING = False  # recompute activations, to save memory
 LOG_EVERY, SAVE_EVERY = 10, 6  # steps
 EVAL_EVERY, EVAL_BATCH = 1, 64  # steps, rows
-PLAN = "ae52e0b2a2b45d69"  # names the plan.json that this was compiled from
+PLAN = "56ee4d51a2744297"  # what is learnt; a run goes on under the same only
 
 
 def as_messages(row):
@@ -69,31 +70,31 @@ def as_messages(row):
 def encode(row, tokenizer, limit):
     """Tokenize a conversation; every token is learnt."""
     messages = as_messages(row)
-
-    def render(count, prompt=False):
-        return tokenizer.apply_chat_template(
-            messages[:count],
-            tokenize=False,
-            add_generation_prompt=prompt,
-        )
-
-    text = render(len(messages)) if messages else ""
+    render = partial(tokenizer.apply_chat_template, tokenize=False)
+    text = render(messages) if messages else ""
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = tokens["input_ids"]
     labels = list(ids)
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
+def read_json(path):
+    """Return the rows of a JSON file as texts: an array's entries, or a line each."""
+    text = (HERE / path).read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return [json.dumps(row) for row in json.loads(text)]
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def load_rows(tokenizer, limit):
     """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
-    files = [str(HERE / path) for path in TRAIN]
-    rows = load_dataset("json", data_files=files, split="train")
+    # Texts, since a table would guess types: a column of dates would become times.
+    rows = Dataset.from_dict({"json": [r for p in TRAIN for r in read_json(p)]})
     split = rows.train_test_split(test_size=EVAL_ROWS, seed=SEED)
     parts = {"train": split["train"], "eval": split["test"]}
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(json.loads(row["json"]), tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -118,11 +119,6 @@ def train(options, run, journal):
     """Load everything, train to the end or to a stop, and write final/."""
     tokenizer = load_tokenizer()
     rows = load_rows(tokenizer, options.max_length)
-    model = AutoModelForCausalLM.from_pretrained(
-        MODEL,
-        dtype=DTYPE,
-        attn_implementation=ATTENTION,
-    )
     settings = SFTConfig(
         output_dir=str(run),
         per_device_train_batch_size=options.micro_batch,
@@ -147,6 +143,11 @@ def train(options, run, journal):
         save_steps=SAVE_EVERY,
         save_total_limit=2,
         report_to="none",
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL,
+        dtype=DTYPE,
+        attn_implementation=ATTENTION,
     )
     adapter = LoraConfig(
         task_type="CAUSAL_LM",
@@ -173,7 +174,6 @@ def train(options, run, journal):
     signal.signal(signal.SIGTERM, journal.request_stop)
     signal.signal(signal.SIGINT, journal.request_stop)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
     done = trainer.state.global_step >= trainer.state.max_steps
     if journal.exit_code == Exit.NOT_FINITE or (journal.exit_code and not done):
         journal.write("stop", step=trainer.state.global_step, code=journal.exit_code)
@@ -188,9 +188,8 @@ def train(options, run, journal):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--new", action="store_true", help="start another run")
-    which.add_argument("--resume", action="store_true", help="go on (the default)")
+    parser.add_argument("--new", action="store_true", help="start another run")
+    parser.add_argument("--resume", action="store_true", help="go on (the default)")
     parser.add_argument("--micro-batch", type=int, default=MICRO_BATCH)
     parser.add_argument("--accumulation", type=int, default=ACCUMULATION)
     parser.add_argument("--max-length", type=int, default=MAX_LENGTH)
@@ -201,7 +200,9 @@ def main():
         default=CHECKPOINTING,
     )
     options = parser.parse_args()
-    run = open_run(HERE / "runs", options.new)
+    state = PartialState()
+    with state.main_process_first():  # the others find the folder that it opens
+        run = open_run(HERE / "runs", PLAN, options.new and state.is_main_process)
     if run is None:
         print("The newest run is finished; --new starts another.")
         return Exit.FINISHED
@@ -210,17 +211,18 @@ def main():
         return train(options, run, journal)
     except KeyboardInterrupt:
         return Exit.STOPPED  # before the first step: there was nothing to save
-    except RuntimeError as error:
-        if not any(word in str(error).lower() for word in ("out of memory", "alloc")):
+    except Exception as error:
+        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            journal.write("out-of-memory", phase=journal.phase, message=str(error))
+            code = Exit.OUT_OF_MEMORY
+        elif journal.phase == "load":
+            code = Exit.UNUSABLE
+        elif isinstance(error, OSError):
+            code = Exit.CANNOT_WRITE
+        else:
             raise
-        journal.write("out-of-memory", phase=journal.phase, message=str(error)[:500])
-        print(f"out of memory in phase {journal.phase}: {error}", file=sys.stderr)
-        return Exit.OUT_OF_MEMORY
-    except (OSError, ValueError, KeyError, DatasetsError) as error:
-        if journal.phase != "load" and not isinstance(error, OSError):
-            raise
-        print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
-        return Exit.UNUSABLE if journal.phase == "load" else Exit.CANNOT_WRITE
+        print(f"{journal.phase}: {type(error).__name__}: {error}", file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

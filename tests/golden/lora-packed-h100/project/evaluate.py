@@ -13,14 +13,11 @@ Compiled by ftspec 0.1.0 from spec.yaml; it needs no ftspec, and is yours to edi
 import argparse
 import json
 import math
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # quiet in forked loaders
-
 import torch
-from datasets import load_dataset
+from datasets import Dataset
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -35,7 +32,7 @@ ATTENTION = "flash_attention_2"
 TRAIN = ["../rows-1.jsonl", "../rows-2.jsonl"]  # 80 rows
 EVAL_ROWS = 20  # held out of 100 rows
 MAX_LENGTH = 2048  # tokens; what a row has beyond them is cut off
-BATCH = 8  # rows at once
+BATCH = 1  # rows at once: their logits, 1 x 2048 x vocabulary, are built whole
 SEED = 42
 RESAMPLES = 2000  # of the bootstrap
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,7 +45,7 @@ def encode(row, tokenizer, limit):
     ids = list(tokens["input_ids"])
     # What holds some of the completion is learnt; a label of -100 is left out of the loss.
     reach = [max(end, begin + 1) for begin, end in tokens["offset_mapping"]]
-    labels = [i if end > len(prompt) else -100 for i, end in zip(ids, reach, strict=True)]  # fmt: skip
+    labels = [i if e > len(prompt) else -100 for i, e in zip(ids, reach, strict=True)]
     if ids[-1:] != [tokenizer.eos_token_id]:
         ids.append(tokenizer.eos_token_id)
         labels.append(-100)
@@ -56,16 +53,23 @@ def encode(row, tokenizer, limit):
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
+def read_json(path):
+    """Return the rows of a JSON file as texts: an array's entries, or a line each."""
+    text = (HERE / path).read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return [json.dumps(row) for row in json.loads(text)]
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def load_rows(tokenizer, limit):
     """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
-    files = [str(HERE / path) for path in TRAIN]
-    rows = load_dataset("json", data_files=files, split="train")
+    # Texts, since a table would guess types: a column of dates would become times.
+    rows = Dataset.from_dict({"json": [r for p in TRAIN for r in read_json(p)]})
     split = rows.train_test_split(test_size=EVAL_ROWS, seed=SEED)
     parts = {"train": split["train"], "eval": split["test"]}
     for name, part in parts.items():
         tokenized = part.map(
-            encode,
-            fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+            lambda row: encode(json.loads(row["json"]), tokenizer, limit),
             remove_columns=part.column_names,
         )
         kept = tokenized.filter(lambda row: set(row["labels"]) - {-100})
@@ -148,7 +152,8 @@ def main():
     runs = HERE / "runs"
     final = runs / str(options.run) / "final" if options.run else newest_final(runs)
     if final is None or not final.is_dir():
-        print("There is no finished run to evaluate: python train.py", file=sys.stderr)
+        which = f"run {options.run}" if options.run else "run"
+        print(f"There is no finished {which} to evaluate.", file=sys.stderr)
         return Exit.UNUSABLE
     tokenizer = load_tokenizer()
     rows = list(load_rows(tokenizer, MAX_LENGTH)["eval"])

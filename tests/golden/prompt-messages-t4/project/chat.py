@@ -91,7 +91,8 @@ def main():
     runs = HERE / "runs"
     final = runs / str(options.run) / "final" if options.run else newest_final(runs)
     if not options.base and (final is None or not final.is_dir()):
-        print("There is no finished run to talk to: python train.py", file=sys.stderr)
+        which = f"run {options.run}" if options.run else "run"
+        print(f"There is no finished {which} to talk to.", file=sys.stderr)
         return Exit.UNUSABLE
     tokenizer = load_tokenizer()
     model = load_base()
