@@ -66,11 +66,6 @@ class MethodPlan(Part):
     init: Literal["text", "vocab", "random"] | None
     init_text: str | None
 
-    @property
-    def adapter(self) -> bool:
-        """Whether an adapter is trained beside a frozen base."""
-        return self.type != "full"
-
 
 class DataPlan(Part):
     """Where rows come from, and what becomes of them. Counts are None where not known."""

@@ -121,7 +121,6 @@ class ModelFacts:
     chat_template: str | None = None
     tokenizer_known: bool = False
     special_tokens: Mapping[str, str] | None = None
-    stored_dtype: str | None = None
     quantized: str | None = None
     note: str = ""
 
@@ -153,7 +152,6 @@ def resolve_model(name: str, root: Path) -> ModelFacts:
             "catalogue",
             shape,
             catalogue.known_parameters(name),
-            stored_dtype=_dtype(config),
         )
     return ModelFacts(name, "unknown", note="not in the catalogue, and no local folder")
 
@@ -187,7 +185,6 @@ def _from_folder(name: str, folder: Path) -> ModelFacts:
         chat_template=template if isinstance(template, str) else None,
         tokenizer_known=tokenizer.is_file() or settings_file.is_file(),
         special_tokens=_special_tokens(settings),
-        stored_dtype=_dtype(config),
         quantized=quantization.get("quant_method") if isinstance(quantization, dict) else None,
     )
 
@@ -221,7 +218,6 @@ def _from_gguf(name: str, path: Path) -> ModelFacts:
         weights if shape.family and not shape.experts else None,
         chat_template=str(template.contents()) if template else None,
         tokenizer_known=True,
-        stored_dtype="float32",
     )
 
 
@@ -264,11 +260,6 @@ def _text(path: Path, shown: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
-
-
-def _dtype(config: Mapping[str, Any]) -> str | None:
-    value = config.get("dtype") or config.get("torch_dtype")
-    return str(value).removeprefix("torch.") if value else None
 
 
 def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
