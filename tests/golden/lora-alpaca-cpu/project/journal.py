@@ -74,6 +74,7 @@ class Journal(TrainerCallback):
                 * args.gradient_accumulation_steps
                 * args.world_size,
                 learning_rate=args.learning_rate,
+                commit=getattr(kwargs["model"].config, "_commit_hash", None),
                 **self.facts,
             )
         self.since = time.time()
