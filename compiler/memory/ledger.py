@@ -33,7 +33,8 @@ OPTIMIZER_BYTES: dict[str, tuple[float, float]] = {
 CONTEXT_BYTES = {(9, 0): round(0.749 * GIB), (7, 5): 141 * MIB}
 DEFAULT_CONTEXT_BYTES = round(0.60 * GIB)
 
-# How far a peak of this closed form lay from measured ones: bench/methods (RESULTS.md there).
+# A margin, not a fit: it holds the fourteen peaks measured so far (bench/methods/RESULTS.md says
+# why they are not blind).
 LOW_SHARE, HIGH_SHARE = 0.90, 1.15
 
 CHUNK_TOKENS, CHUNK_VOCAB = 4096, 32768  # trl 1.16 kernels/chunked_logprob.py

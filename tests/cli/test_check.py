@@ -12,6 +12,7 @@ from commands import BIG, FLAT, SMALL, Ftspec
 from fakes import write_alpaca
 
 import ftspec.runtime.hardware
+from ftspec.cli.check import held_lines
 from ftspec.compiler.facts.gpus import find_gpu
 from ftspec.compiler.facts.hardware import Card, Hardware
 
@@ -355,3 +356,11 @@ def test_files_of_another_kind(content: bytes, code: str, here: Path, ftspec_: F
     assert f"error[{code}]" in answer.out
     assert answer.last == f"next: ftspec explain {code}"
     assert ftspec_("check", "odd.yaml", "--json").json["findings"][0]["code"] == code
+
+
+def test_who_holds_memory_of_a_card_is_named() -> None:
+    gpu = find_gpu("rtx-4090")
+    assert gpu is not None
+    card = Card(gpu, gpu.usable_bytes - 3 * 2**30, (("python3 (4711)", 3 * 2**30),))
+    lines = list(held_lines(Hardware((card,))))
+    assert lines == ["        3.0 GiB of card 0 are held by python3 (4711)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from ftspec.cli.inputs import (
 )
 from ftspec.cli.output import command, print_json, width
 from ftspec.cli.paint import painter, speaks_unicode
+from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.pipeline import Compiled, compile_spec
 from ftspec.compiler.plan import Plan
 from ftspec.compiler.show import memory_lines, plan_lines
@@ -60,6 +62,8 @@ def check(
             compiled.plan, paint, unicode=unicode, width=width(), formulas=why
         ):
             print(line)
+        for line in held_lines(hardware) if compiled.plan.hardware.detected else ():
+            print(line)
         if hardware.note and compiled.plan.hardware.gpu is None:
             print(f"  ({hardware.note}; --gpu NAME asks about another machine)")
         print()
@@ -92,6 +96,13 @@ def _next(
     missing = any(finding.name == "no-data" for finding in compiled.findings)
     target = " -o DIR" if spec == "-" else ""
     return command("build", spec, *options) + (" --data FILE" if missing else "") + target
+
+
+def held_lines(hardware: Hardware) -> Iterator[str]:
+    """Yield who holds memory of the cards that were detected."""
+    for number, card in enumerate(hardware.cards):
+        for name, size in card.held_by:
+            yield f"        {size / 2**30:.1f} GiB of card {number} are held by {name}"
 
 
 def document(compiled: Compiled, *, ok: bool) -> dict[str, Any]:

@@ -173,5 +173,5 @@ def test_public_configs_are_read(file: Path) -> None:
 
 def test_the_shared_configs_are_where_they_are_looked_for() -> None:
     if not SHARED.parents[2].is_dir():
-        pytest.skip("the shared folder lies beside the repository only where it is developed")
+        pytest.skip("the measured shapes are not at ../shared/data")
     assert list(SHARED.glob("*.json"))
