@@ -10,16 +10,18 @@ from pathlib import Path
 from ftspec.compiler.draft import Draft
 from ftspec.compiler.facts.data import DataFacts, DataUnreadableError, resolve_data
 from ftspec.compiler.facts.formats import PLAIN_TEMPLATE
-from ftspec.compiler.facts.gpus import find_gpu
+from ftspec.compiler.facts.gpus import find_cards
 from ftspec.compiler.facts.hardware import Hardware, named
 from ftspec.compiler.facts.lengths import TemplateError, measure
 from ftspec.compiler.facts.model import ModelFacts, ModelUnreadableError, resolve_model
 from ftspec.compiler.passes.choose_model import read_template
 from ftspec.compiler.rules import (
+    card_counts_disagree,
     data_unreadable,
     model_unreadable,
     template_refuses,
     unknown_gpu,
+    unmeasured_hardware,
     unusable_path,
 )
 from ftspec.spec.finding import Finding, Route
@@ -35,7 +37,7 @@ def gather(spec: Spec, root: Path, project: Path, hardware: Hardware) -> Draft:
         return draft
     draft = _hardware(draft)
     try:
-        draft = replace(draft, model=resolve_model(spec.model.name, root))
+        draft = replace(draft, model=resolve_model(spec.model.name, root, spec.model.revision))
     except ModelUnreadableError as error:
         draft = draft.found(*model_unreadable.find(str(error)))
     draft = _data(draft)
@@ -64,11 +66,14 @@ def _unusable_paths(draft: Draft) -> Iterator[Finding]:
 def _hardware(draft: Draft) -> Draft:
     asked = draft.spec.hardware
     if asked.gpu is not None:
-        gpu = find_gpu(asked.gpu)
-        if gpu is None:
+        found = find_cards(asked.gpu)
+        if found is None:
             return draft.found(*unknown_gpu.find(asked.gpu))
-        here = draft.hardware
-        return replace(draft, hardware=named(gpu, asked.count or 1, here.host_bytes, here.cores))
+        gpu, written = found
+        draft, here = draft.found(*card_counts_disagree.find(asked)), draft.hardware
+        count = asked.count or written or 1
+        return replace(draft, hardware=named(gpu, count, here.host_bytes, here.cores))
+    draft = draft.found(*unmeasured_hardware.find(draft))
     if asked.count is not None and draft.hardware.cards:
         cards = draft.hardware.cards[: asked.count]
         return replace(draft, hardware=replace(draft.hardware, cards=cards))

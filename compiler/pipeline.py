@@ -20,6 +20,7 @@ from ftspec.compiler.passes.choose_training import choose_training
 from ftspec.compiler.passes.judge_memory import judge_memory
 from ftspec.compiler.plan import Facts, Plan, SpecText
 from ftspec.compiler.rules import metric_not_emitted, not_acted_on
+from ftspec.compiler.speed import Speed, estimate
 from ftspec.compiler.tested import TESTED_WITH
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.parse import Parsed, by_place
@@ -42,12 +43,13 @@ PASSES: tuple[Pass, ...] = (
 class Compiled:
     """What the compiler made of a spec: a plan where nothing stands against it, and findings.
 
-    `project` is the folder that the plan's scripts are to lie in.
+    `project` is the folder that the plan's scripts are to lie in; `speed` is the plan's.
     """
 
     plan: Plan | None
     findings: tuple[Finding, ...]
     project: Path = Path()
+    speed: Speed = Speed()
 
 
 def compile_spec(
@@ -80,7 +82,12 @@ def compile_spec(
     broken = any(
         item.severity is Severity.ERROR and item.name != "does-not-fit" for item in findings
     )
-    return Compiled(None if broken else finish(draft, parsed), findings, output)
+    if broken:
+        return Compiled(None, findings, output)
+    plan = finish(draft, parsed)
+    price = draft.spec.hardware.price_per_hour
+    speed = estimate(plan, draft.model.shape, draft.hardware.gpu, draft.lengths, price)
+    return Compiled(plan, findings, output, speed)
 
 
 def _stuck(draft: Draft) -> bool:
@@ -136,6 +143,7 @@ def _facts(draft: Draft) -> Facts:
     lengths = draft.lengths
     return Facts(
         model_source=draft.model.source,
+        model_commit=draft.model.revision,
         data_digest=draft.data.digest if draft.data else None,
         eval_digest=draft.eval_data.digest if draft.eval_data else None,
         mean_tokens=round(lengths.mean, 2) if lengths else None,

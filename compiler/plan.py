@@ -172,9 +172,10 @@ class Change(Part):
 
 
 class Facts(Part):
-    """The facts that decided something."""
+    """The facts that decided something. `model_commit`: the commit on the hub, where known."""
 
     model_source: str
+    model_commit: str | None
     data_digest: str | None
     eval_digest: str | None
     mean_tokens: float | None

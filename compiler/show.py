@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftspec.compiler.plan import Plan
+from ftspec.compiler.speed import Speed
 from ftspec.spec.edit import literal
 from ftspec.spec.render import Paint, no_paint
 
@@ -83,6 +84,29 @@ def memory_lines(
     if sum(size for _, size in parts) > 1.02 * memory.peak_bytes:
         yield "  (not all parts are at their largest at one moment: the peak is the largest sum)"
     yield from _beside("  by phase", len("  by phase"), phases, LABEL + 3, width, no_paint)
+
+
+def time_lines(speed: Speed, paint: Paint = no_paint, *, width: int = 100) -> Iterator[str]:
+    """Yield how long the run takes and what it costs, as far as that is known; else nothing."""
+    if speed.tokens_per_second is None or speed.low is None or speed.high is None:
+        return
+    rate = f"{speed.tokens_per_second:,.0f} tokens/s ({speed.low:,.0f} to {speed.high:,.0f})"
+    words = [rate] if speed.seconds is None else [_span(speed), rate]
+    if speed.tokens is not None:
+        words.append(f"{speed.tokens:,} tokens")
+    if speed.cost is not None and speed.cost_low is not None and speed.cost_high is not None:
+        words.append(f"costs {speed.cost:.2f} ({speed.cost_low:.2f} to {speed.cost_high:.2f})")
+    yield from _beside("time:", 5, ", ".join(words), 8, width, no_paint)
+    yield from _beside("", 0, f"({speed.note})" if speed.note else "", 8, width, paint)
+
+
+def _span(speed: Speed) -> str:
+    """Return `about 2.1 h (1.4 to 3.1)`, in the unit that fits."""
+    likely, low, high = speed.seconds or 0.0, speed.seconds_low or 0.0, speed.seconds_high or 0.0
+    unit, name = (3600, "h") if likely >= 5400 else (60, "min") if likely >= 90 else (1, "s")
+    digits = 1 if likely < 10 * unit else 0
+    ends = f"{low / unit:.{digits}f} to {high / unit:.{digits}f}"
+    return f"about {likely / unit:.{digits}f} {name} ({ends})"
 
 
 def _count(parameters: int) -> str:

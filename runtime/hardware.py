@@ -1,92 +1,50 @@
-"""Detect the hardware of this machine: NVIDIA cards through NVML, host memory and cores."""
+"""Detect the hardware of this machine: its NVIDIA cards, host memory and cores, and what else."""
 
 from __future__ import annotations
 
-import itertools
 import os
+from pathlib import Path
 
-import psutil
+from ftspec.compiler.facts.hardware import Hardware
+from ftspec.runtime import nvidia, unmeasured
 
-from ftspec.compiler.facts.gpus import Gpu, find_gpu
-from ftspec.compiler.facts.hardware import Card, Hardware
-
-FREE_STEP = 256 * 2**20  # bytes
-UNKNOWN_BANDWIDTH = 300e9  # bytes a second; a card that the catalogue lacks is taken to be modest
-UNKNOWN_FLOPS = 30e12
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def detect() -> Hardware:
-    """Return this machine's hardware. No card, or no driver: the CPU trains, and a note says so."""
-    host = psutil.virtual_memory().total  # what is free now changes from one second to the next
-    cores = os.cpu_count() or 1
-    try:
-        cards, note = _cards()
-    except Exception as error:  # the driver's library raises many kinds, and not only its own
-        found = type(error).__name__
-        missing = found in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded")
-        cards, note = (), "no NVIDIA driver" if missing else f"NVML does not answer ({found})"
-    return Hardware(cards, host, cores, detected=True, note=note)
+    """Return this machine's hardware. No card, or no driver: the CPU trains, and a note says so.
 
-
-def _cards() -> tuple[tuple[Card, ...], str]:
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        visible = _visible(pynvml.nvmlDeviceGetCount())
-        cards = tuple(_card(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in visible)
-    finally:
-        pynvml.nvmlShutdown()
-    return cards, "" if cards else "no NVIDIA card"
-
-
-def _visible(count: int) -> list[int]:
-    """Return the indices that CUDA_VISIBLE_DEVICES leaves, in its order.
-
-    As CUDA does, it reads up to the first index that is no card. Names (UUIDs) are not resolved:
-    with one of them every card counts.
+    What other makers' accelerators there are is looked for only where no NVIDIA card is.
     """
-    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if asked is None:
-        return list(range(count))
-    words = [word.strip() for word in asked.split(",")]
-    if any(word.upper().startswith(("GPU-", "MIG-")) for word in words):
-        return list(range(count))
-    good = itertools.takewhile(lambda word: word.isdecimal() and int(word) < count, words)
-    return list(dict.fromkeys(int(word) for word in good))
-
-
-def _card(handle: object) -> Card:
-    import pynvml
-
-    name = pynvml.nvmlDeviceGetName(handle)
-    name = name.decode() if isinstance(name, bytes) else str(name)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    known = find_gpu(name)
-    gpu = Gpu(
-        name=name,
-        usable_bytes=int(memory.total),
-        bandwidth=known.bandwidth if known else UNKNOWN_BANDWIDTH,
-        bf16_flops=known.bf16_flops if known else (UNKNOWN_FLOPS if major >= 8 else None),
-        fp16_flops=known.fp16_flops if known else UNKNOWN_FLOPS,
-        capability=(int(major), int(minor)),
-        source="NVML",
-        measured_memory=True,
+    found = nvidia.detect()
+    others = () if found.cards else unmeasured.detect()
+    notes = (found.note, unmeasured.note(others))
+    return Hardware(
+        found.cards,
+        host_bytes(),
+        os.cpu_count() or 1,
+        detected=True,
+        note="; ".join(note for note in notes if note),
+        unmeasured=others,
     )
-    # Rounded down, so that a few MiB that come and go do not make another plan of one spec.
-    free = int(memory.free) // FREE_STEP * FREE_STEP
-    return Card(gpu, free, _holders(handle))
 
 
-def _holders(handle: object) -> tuple[tuple[str, int], ...]:
-    import pynvml
+def host_bytes(limit: Path = CGROUP_LIMIT) -> int:
+    """Return the memory that this process may use: the machine's, or its control group's limit.
 
-    holders = []
-    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-        try:
-            name = psutil.Process(process.pid).name()
-        except psutil.Error:
-            name = "a process"
-        holders.append((f"{name} ({process.pid})", int(process.usedGpuMemory or 0)))
-    return tuple(holders)
+    The total, not what is free now, which changes from one second to the next.
+    """
+    try:
+        allowed = int(limit.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such limit, or `max`
+        return _physical_bytes()
+    return min(_physical_bytes(), allowed)
+
+
+def _physical_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        import psutil
+
+        return psutil.virtual_memory().total

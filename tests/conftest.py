@@ -1,6 +1,16 @@
 """Options of the test suite."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """No test asks the hub or reads this machine's cache of it."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_CACHE"] = str(Path(tempfile.gettempdir()) / "ftspec-tests-no-cache")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

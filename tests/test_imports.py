@@ -53,6 +53,11 @@ def imported(here: Path, *arguments: str) -> set[str]:
         ("explain", "FT101"),
         ("diagnose", "log.jsonl"),
         ("schema",),
+        ("models",),
+        ("models", "tiny", "--json"),
+        ("gpus",),
+        ("gpus", "--here", "--json"),
+        ("methods", "meta-llama/Llama-2-7b-hf"),
     ],
     ids=lambda arguments: " ".join(arguments[:1] + arguments[2:]),
 )

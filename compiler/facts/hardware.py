@@ -18,23 +18,36 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The cards of one node, its host memory (bytes) and cores; no cards: the CPU trains."""
+    """The cards of one node, its host memory (bytes) and cores; no cards: the CPU trains.
+
+    `note` says what a reader should know of how it was detected. `unmeasured` names what else is
+    there to compute on, by makers on whose hardware nothing was measured.
+    """
 
     cards: tuple[Card, ...] = ()
     host_bytes: int = 0
     cores: int = 1
     detected: bool = True
     note: str = ""
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def gpu(self) -> Gpu | None:
-        """The kind of the first card, or None where the CPU trains."""
-        return self.cards[0].gpu if self.cards else None
+        """The kind that a plan is made for, or None where the CPU trains.
+
+        Of several kinds it is the oldest (the least compute capability, the first among equals):
+        what it can do, the others can.
+        """
+        return min((card.gpu for card in self.cards), key=_age, default=None)
 
     @property
     def free_bytes(self) -> int:
         """Free bytes of the fullest card, or of the host where there is no card."""
         return min((card.free_bytes for card in self.cards), default=self.host_bytes)
+
+
+def _age(gpu: Gpu) -> tuple[int, int]:
+    return gpu.capability
 
 
 def named(gpu: Gpu, count: int, host_bytes: int = 0, cores: int = 1) -> Hardware:

@@ -1,116 +1,40 @@
-"""Facts of a model: its shape, its tokenizer, its limits; from a folder, a catalogue or the hub."""
+"""Facts of a model: its shape, its tokenizer, its limits; from files, the catalogue or the hub."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ftspec.compiler.facts import catalogue
-from ftspec.compiler.facts.architectures import ARCHITECTURES, Architecture
-
-# What transformers 5.23 takes where a config.json does not say (`configuration_*.py`).
-TIED = ("gemma", "gemma2", "gemma3_text", "smollm3", "gpt2", "opt", "falcon", "bloom")
-HEAD_DIMS = {"qwen3": 128, "gemma": 256, "gemma2": 256, "gemma3_text": 256}
-# Keys that say whether projections have a bias: key, the architectures that read it, which.
-BIAS_KEYS = (
-    (
-        "attention_bias",
-        ("llama", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo2", "granite", "smollm3")
-        + ("gpt_neox",),
-        "qkvo",
-    ),
-    ("mlp_bias", ("llama", "granite", "smollm3"), "gud"),
-    ("use_qkv_bias", ("stablelm",), "qkv"),
-    ("enable_bias", ("opt",), "qkvogud"),
-    ("bias", ("falcon",), "qkvogud"),
+from ftspec.compiler.facts import catalogue, hub
+from ftspec.compiler.facts.architectures import ARCHITECTURES
+from ftspec.compiler.facts.config import (
+    MissingKeyError,
+    ModelUnreadableError,
+    shape_of,
+    text_config,
 )
+from ftspec.compiler.facts.shape import Shape
 
+__all__ = ["ModelFacts", "ModelUnreadableError", "Shape", "resolve_model", "shape_of"]
 
-class ModelUnreadableError(Exception):
-    """The model's config cannot be read; the message says which file and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The widths of a decoder: everything that its memory depends on.
-
-    hidden, ffn, vocab: widths; heads, kv_heads, head_dim: attention; layers: blocks;
-    positions: the longest sequence; biases: the projections that have one, by their letters in
-    `architectures`; norm_weights: vectors in a block's norms.
-    """
-
-    architecture: str
-    layers: int
-    hidden: int
-    ffn: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    tied: bool
-    positions: int
-    experts: int = 0
-    biases: str = ""
-    norm_weights: int = 2
-
-    @property
-    def family(self) -> Architecture | None:
-        """What transformers calls this architecture's layers; None where it is not known here."""
-        return ARCHITECTURES.get(self.architecture)
-
-    @property
-    def query_width(self) -> int:
-        """Width of all query heads together."""
-        return self.heads * self.head_dim
-
-    @property
-    def kv_width(self) -> int:
-        """Width of all key heads together; the values' is the same."""
-        return self.kv_heads * self.head_dim
-
-    def linears(self) -> Iterator[tuple[str, int, int]]:
-        """Yield (module, inputs, outputs) for each linear layer of one block."""
-        if self.family is None:
-            return
-        outputs = {"q": self.query_width, "k": self.kv_width, "v": self.kv_width}
-        outputs |= {"o": self.hidden, "g": self.ffn, "u": self.ffn, "d": self.hidden}
-        inputs = {"o": self.query_width, "d": self.ffn}
-        for name, parts in self.family.modules.items():
-            yield name, inputs.get(parts[0], self.hidden), sum(outputs[part] for part in parts)
-
-    @property
-    def block_parameters(self) -> int:
-        """Parameters of one block."""
-        family = self.family
-        if family is None:
-            return 0
-        total = self.norm_weights * self.hidden
-        for name, inputs, outputs in self.linears():
-            biased = bool(set(family.modules[name]) & set(self.biases))
-            total += (inputs + biased) * outputs
-        if family.qk_norm == "width":
-            return total + self.query_width + self.kv_width
-        return total + (2 * self.head_dim if family.qk_norm else 0)
-
-    @property
-    def parameters(self) -> int:
-        """All parameters by the formula above; the catalogue's exact count is preferred to it."""
-        family = self.family
-        if family is None:
-            return 0
-        total = self.layers * self.block_parameters + family.final_norm * self.hidden
-        if family.learned_positions is not None:
-            total += (self.positions + family.learned_positions) * self.hidden
-        total += (1 if self.tied else 2) * self.vocab * self.hidden
-        return total + (self.vocab if family.head_bias else 0)
+MOST_CONFIG = 4 * 2**20  # bytes of a config.json; the longest public ones have about 200 kB
+# A header's widths and its tensors may differ by what a family's formula does not know.
+GGUF_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of a model. `folder` is set for local models; `None` fields are unknown."""
+    """What is known of a model. `folder` is set for local models; `None` fields are unknown.
+
+    `config` is what AutoConfig.for_model(**config) builds the model from: the keys as read, with
+    a `text_config` in its place, since AutoModelForCausalLM builds what lies around it as well.
+    `parameters`: a tied weight once, all experts. `active_parameters`: those that one token
+    passes through. `revision`: the commit that the config is of. `tensor_types`: of a GGUF file,
+    how many tensors of each type. `note`: why something is unknown, or where it was found.
+    """
 
     name: str
     source: str  # folder, gguf, catalogue, hub, unknown
@@ -123,17 +47,29 @@ class ModelFacts:
     special_tokens: Mapping[str, str] | None = None
     quantized: str | None = None
     note: str = ""
+    config: Mapping[str, Any] | None = None
+    revision: str | None = None
+    tensor_types: Mapping[str, int] | None = None
 
     @property
     def local(self) -> bool:
         """Whether the model lies on this machine."""
         return self.folder is not None or self.source == "gguf"
 
+    @property
+    def active_parameters(self) -> int | None:
+        """Parameters that one token passes through; all of them where there are no experts."""
+        if self.shape is None or self.parameters is None or not self.shape.experts:
+            return self.parameters
+        return self.parameters - self.shape.parameters + self.shape.active_parameters
 
-def resolve_model(name: str, root: Path) -> ModelFacts:
+
+def resolve_model(name: str, root: Path, revision: str | None = None) -> ModelFacts:
     """Find out about the model `name`, as seen from the folder `root`.
 
-    Raises ModelUnreadableError where there is a config that cannot be used.
+    A folder or file comes first, then the hub's cache on this machine, then the catalogue, then
+    the hub (config.json alone, at most 3 s). Raises ModelUnreadableError where there is a config
+    that cannot be used.
     """
     path = root / Path(name).expanduser()
     if name.lower().endswith(".gguf"):
@@ -144,122 +80,121 @@ def resolve_model(name: str, root: Path) -> ModelFacts:
         raise ModelUnreadableError(f"`{name}` is a file: name its folder, a hub id or a GGUF file")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelUnreadableError(f"there is no folder `{name}`")
-    config = catalogue.known_config(name)
-    if config is not None:
-        shape = shape_of(config, name)
-        return ModelFacts(
-            name,
-            "catalogue",
-            shape,
-            catalogue.known_parameters(name),
-        )
-    return ModelFacts(name, "unknown", note="not in the catalogue, and no local folder")
+    snapshot = hub.cached(name, revision)
+    if snapshot is not None:
+        return _from_snapshot(name, snapshot)
+    known = catalogue.known_model(name)
+    if known is not None:
+        facts = ModelFacts(name, "catalogue", parameters=known.parameters)
+        return _with_shape(facts, known.config, name)
+    return _from_hub(name, revision)
 
 
 def _from_folder(name: str, folder: Path) -> ModelFacts:
-    config_file = folder / "config.json"
+    config_file = folder / hub.CONFIG
     if not config_file.is_file():
         raise ModelUnreadableError(f"the folder `{name}` has no config.json")
-    config = _json(config_file, f"{name}/config.json")
-    shape = shape_of(config, f"{name}/config.json")
-    tokenizer = folder / "tokenizer.json"
-    settings_file = folder / "tokenizer_config.json"
-    settings = (
-        _json(settings_file, f"{name}/{settings_file.name}") if settings_file.is_file() else {}
+    config = _config(config_file, f"{name}/{hub.CONFIG}")
+    facts = ModelFacts(name, "folder", folder=folder)
+    return _with_shape(_with_tokenizer(facts, folder), config, f"{name}/{hub.CONFIG}")
+
+
+def _from_snapshot(name: str, snapshot: hub.Snapshot) -> ModelFacts:
+    """Read what the hub's libraries downloaded; of a tokenizer, all files or none are there."""
+    config = _config(snapshot.folder / hub.CONFIG, f"{name}/{hub.CONFIG}")
+    note = "config.json from the hub's cache on this machine"
+    facts = ModelFacts(name, "hub", revision=snapshot.commit, note=note)
+    facts = _with_tokenizer(facts, snapshot.folder)
+    settings = (snapshot.folder / "tokenizer_config.json").is_file()
+    facts = replace(facts, tokenizer_known=settings)
+    facts = _with_shape(facts, config, f"{name}/{hub.CONFIG}")
+    known = catalogue.known_model(name)
+    if facts.parameters is None and known and shape_of(known.config, name) == facts.shape:
+        facts = replace(facts, parameters=known.parameters)
+    return facts
+
+
+def _from_hub(name: str, revision: str | None) -> ModelFacts:
+    tried = "not in the catalogue, no local folder, not in the hub's cache on this machine"
+    try:
+        answer = hub.fetch(name, revision)
+    except hub.HubSilentError as error:
+        return ModelFacts(name, "unknown", note=f"{tried}; {error}")
+    shown = f"{name}/{hub.CONFIG}"
+    facts = ModelFacts(
+        name, "hub", revision=answer.commit, note="config.json from the hub, asked just now"
     )
+    return _with_shape(facts, _parsed(answer.content, shown), shown)
+
+
+def _from_gguf(name: str, path: Path) -> ModelFacts:
+    from ftspec.compiler.facts.gguf import read_header
+    from ftspec.compiler.facts.gguf_config import config_of, parameters_of
+
+    if not path.is_file():
+        raise ModelUnreadableError(f"there is no file `{name}`")
+    header = read_header(path, name)
+    config = config_of(header, name)
+    template = header.values.get("tokenizer.chat_template")
+    facts = ModelFacts(
+        name,
+        "gguf",
+        parameters=parameters_of(header, config),
+        chat_template=template if isinstance(template, str) else None,
+        tokenizer_known=True,
+        tensor_types=header.type_counts(),
+    )
+    facts = _with_shape(facts, config, name)
+    counted, formula = facts.parameters or 0, facts.shape.parameters if facts.shape else 0
+    if formula and abs(counted - formula) > GGUF_TOLERANCE * formula:
+        raise ModelUnreadableError(
+            f"`{name}` contradicts itself: its keys describe {formula:,} parameters, "
+            f"its tensors hold {counted:,}"
+        )
+    return facts
+
+
+def _with_shape(facts: ModelFacts, config: Mapping[str, Any], shown: str) -> ModelFacts:
+    """Add what a config says; an unknown family may lack widths, and then has no shape."""
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    facts = replace(facts, config=config, quantized=method if isinstance(method, str) else None)
+    try:
+        shape = shape_of(config, shown)
+    except MissingKeyError as error:
+        kind = text_config(config).get("model_type")
+        if not isinstance(kind, str) or kind in ARCHITECTURES:
+            raise
+        return replace(facts, note=f"the architecture {kind} is not known here: {error}")
+    note = facts.note
+    whole = text_config(config) is config  # else there is more to the model than its text part
+    if not whole and facts.parameters is None:
+        note = f"{note}; " if note else ""
+        note += f"the parameters around the {shape.architecture} in `text_config` are not counted"
+    counted = shape.parameters if whole and shape.family is not None else None
+    return replace(facts, shape=shape, parameters=facts.parameters or counted, note=note)
+
+
+def _with_tokenizer(facts: ModelFacts, folder: Path) -> ModelFacts:
+    """Add what the files of a tokenizer say, where they are in the folder."""
+    tokenizer, settings_file = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    settings: dict[str, Any] = {}
+    if settings_file.is_file():
+        settings = _json(settings_file, f"{facts.name}/{settings_file.name}")
     special_file = folder / "special_tokens_map.json"
     if special_file.is_file():
-        settings = {**_json(special_file, f"{name}/{special_file.name}"), **settings}
+        settings = {**_json(special_file, f"{facts.name}/{special_file.name}"), **settings}
     template_file = folder / "chat_template.jinja"
     template = settings.get("chat_template")
     if template_file.is_file():
-        template = _text(template_file, f"{name}/{template_file.name}")
-    quantization = config.get("quantization_config")
-    return ModelFacts(
-        name,
-        "folder",
-        shape,
-        shape.parameters if shape.family and not shape.experts else None,
-        folder=folder,
+        template = _text(template_file, f"{facts.name}/{template_file.name}")
+    return replace(
+        facts,
         tokenizer_file=tokenizer if tokenizer.is_file() else None,
         chat_template=template if isinstance(template, str) else None,
         tokenizer_known=tokenizer.is_file() or settings_file.is_file(),
         special_tokens=_special_tokens(settings),
-        quantized=quantization.get("quant_method") if isinstance(quantization, dict) else None,
     )
-
-
-def _from_gguf(name: str, path: Path) -> ModelFacts:
-    if not path.is_file():
-        raise ModelUnreadableError(f"there is no file `{name}`")
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        note = "reading a GGUF header needs the package gguf: pip install gguf"
-        return ModelFacts(name, "gguf", note=note)
-    try:
-        reader = GGUFReader(str(path))
-        fields, sizes = reader.fields, {item.name: int(item.n_elements) for item in reader.tensors}
-        values = {key: fields[key].contents() for key in fields if not key.startswith("tokenizer.")}
-        words = fields.get("tokenizer.ggml.tokens")
-        template = fields.get("tokenizer.chat_template")
-    except Exception as error:  # the library raises many kinds on a file that is not GGUF
-        raise ModelUnreadableError(
-            f"`{name}` is not a GGUF file that can be read: {error}"
-        ) from error
-    config = gguf_config(values, len(words.data) if words else 0)
-    config["tie_word_embeddings"] = "output.weight" not in sizes
-    shape = shape_of(config, name)
-    weights = sum(size for tensor, size in sizes.items() if not tensor.startswith("rope_freqs"))
-    return ModelFacts(
-        name,
-        "gguf",
-        shape,
-        weights if shape.family and not shape.experts else None,
-        chat_template=str(template.contents()) if template else None,
-        tokenizer_known=True,
-    )
-
-
-def gguf_config(values: Mapping[str, Any], vocab: int) -> dict[str, Any]:
-    """Translate the metadata of a GGUF header into the keys of a config.json.
-
-    Source of the names: the GGUF specification, "Standardized key-value pairs".
-    """
-    architecture = str(values.get("general.architecture", ""))
-
-    def value(key: str) -> Any:
-        return values.get(f"{architecture}.{key}")
-
-    heads = value("attention.head_count")
-    return {
-        "model_type": architecture,
-        "num_hidden_layers": value("block_count"),
-        "hidden_size": value("embedding_length"),
-        "intermediate_size": value("feed_forward_length"),
-        "num_attention_heads": heads,
-        "num_key_value_heads": value("attention.head_count_kv") or heads,
-        "head_dim": value("attention.key_length"),
-        "vocab_size": value("vocab_size") or vocab,
-        "max_position_embeddings": value("context_length"),
-    }
-
-
-def _json(path: Path, shown: str) -> dict[str, Any]:
-    try:
-        content = json.loads(_text(path, shown))
-    except (RecursionError, ValueError) as error:
-        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelUnreadableError(f"`{shown}` is not a JSON object")
-    return content
-
-
-def _text(path: Path, shown: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
 
 
 def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -274,77 +209,32 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
-    """Read the widths out of a config.json.
-
-    Raises ModelUnreadableError where a width is missing, not a number, or absurd.
-    """
-    nested = config.get("text_config")
-    if isinstance(nested, dict) and "hidden_size" in nested:
-        config = {**config, **nested}
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or not kind:
-        raise ModelUnreadableError(f"`{shown}` has no `model_type`")
-    if not kind.isprintable() or len(kind) > 64:
-        raise ModelUnreadableError(f"`{shown}`: `model_type` is no name: {kind[:64]!r}")
-
-    def width(*names: str, default: int | None = None, least: int = 1) -> int:
-        for name in names:
-            value = config.get(name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 2**31:
-                raise ModelUnreadableError(f"`{shown}`: `{name}` is {value!r}")
-            return value
-        if default is None:
-            raise ModelUnreadableError(f"`{shown}` has no `{names[0]}`")
-        return default
-
-    hidden = width("hidden_size", "n_embd", "d_model")
-    heads = width("num_attention_heads", "n_head")
-    kv_heads = width("num_key_value_heads", "num_kv_heads", default=heads)
-    if kind == "falcon" and not config.get("new_decoder_architecture"):
-        kv_heads = 1 if config.get("multi_query", True) else heads
-    if heads % kv_heads:
-        raise ModelUnreadableError(
-            f"`{shown}`: {heads} heads do not divide by {kv_heads} key heads"
-        )
-    return Shape(
-        architecture=kind,
-        layers=width("num_hidden_layers", "n_layer"),
-        hidden=hidden,
-        ffn=width("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=width("head_dim", default=HEAD_DIMS.get(kind, max(1, hidden // heads))),
-        vocab=width("vocab_size"),
-        tied=bool(config.get("tie_word_embeddings", kind in TIED)),
-        positions=width(
-            "max_position_embeddings",
-            "n_positions",
-            "n_ctx",
-            default=1024 if kind == "gpt2" else 2048,
-        ),
-        experts=width("num_local_experts", "num_experts", "n_routed_experts", default=0, least=0),
-        biases=_biases(kind, config),
-        norm_weights=_norm_weights(kind, config),
-    )
+def _config(path: Path, shown: str) -> dict[str, Any]:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelUnreadableError(f"`{shown}` cannot be read: {error.strerror}") from error
+    if size > MOST_CONFIG:
+        raise ModelUnreadableError(f"`{shown}` has {size:,} bytes, more than {MOST_CONFIG:,}")
+    return _json(path, shown)
 
 
-def _biases(kind: str, config: Mapping[str, Any]) -> str:
-    """Return the letters of the projections that have a bias: the family's, or as config says."""
-    family = ARCHITECTURES.get(kind)
-    letters = set(family.biases if family else "")
-    for key, of_kinds, projections in BIAS_KEYS:
-        if kind in of_kinds and key in config:
-            letters = letters | set(projections) if config[key] else letters - set(projections)
-    return "".join(sorted(letters))
+def _json(path: Path, shown: str) -> dict[str, Any]:
+    return _parsed(_text(path, shown), shown)
 
 
-def _norm_weights(kind: str, config: Mapping[str, Any]) -> int:
-    """Return how many vectors the norms of a block have (falcon has one norm or two)."""
-    family = ARCHITECTURES.get(kind)
-    if kind == "falcon":
-        parallel = config.get("parallel_attn", True)
-        return 4 if config.get("new_decoder_architecture") or not parallel else 2
-    return family.norm_weights if family else 2
+def _parsed(text: str | bytes, shown: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelUnreadableError(f"`{shown}` is not a JSON object")
+    return content
+
+
+def _text(path: Path, shown: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error

@@ -65,8 +65,11 @@ def _dtype(draft: Draft) -> Draft:
 
 def _attention(draft: Draft) -> Draft:
     shape = draft.model.shape
-    if shape is not None and shape.architecture == "gemma2":
-        draft = draft.decide("model.attention", "eager", "Gemma 2 caps its attention scores")
+    if shape is not None and shape.family is not None and not shape.family.sdpa:
+        reason = f"transformers does not load {shape.architecture} with sdpa"
+        if shape.architecture == "gemma2":
+            reason = "Gemma 2 caps its attention scores"
+        draft = draft.decide("model.attention", "eager", reason)
     else:
         draft = draft.decide("model.attention", "sdpa", "PyTorch picks the fastest kernel it has")
     return draft.found(*attention_refused.find(draft))

@@ -100,6 +100,8 @@ def _why_unknown(draft: Draft) -> str:
     shape = draft.model.shape
     if shape is None:
         return draft.model.note or "the model's shape is not known"
+    if draft.model.parameters is None and shape.family is not None:
+        return draft.model.note or "its parameters cannot be counted"
     if shape.experts:
         return f"mixture-of-experts models such as {shape.architecture} are not covered yet"
     return f"the architecture {shape.architecture} is not covered yet"

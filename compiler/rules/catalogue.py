@@ -6,6 +6,7 @@ from typing import Any
 
 from ftspec.compiler.rules import (
     attention_refused,
+    card_counts_disagree,
     data_unreadable,
     does_not_fit,
     effective_batch_lost,
@@ -26,6 +27,7 @@ from ftspec.compiler.rules import (
     unknown_lengths,
     unknown_module,
     unmapped_targets,
+    unmeasured_hardware,
     unusable_path,
 )
 from ftspec.spec.rule import Rule
@@ -50,6 +52,8 @@ FACT_RULES: tuple[Rule[Any], ...] = (
     eval_differs.RULE,
     format_assumed.RULE,
     not_acted_on.RULE,
+    unmeasured_hardware.RULE,
+    card_counts_disagree.RULE,
     does_not_fit.RULE,
     tight.RULE,
     memory_unknown.RULE,

@@ -16,10 +16,13 @@ Example
     ```
 
 What to do
-    Write `dtype: float16`; the trained weights stay float32, under autocast.
+    Write `dtype: float16`; the trained weights stay float32, under autocast. For `method: full`
+    write `dtype: float32`: all weights are trained there, and the gradient scaler of float16
+    takes float32 alone.
 
 References
-    NVIDIA CUDA C++ programming guide, arithmetic by compute capability.
+    NVIDIA CUDA C++ programming guide, arithmetic by compute capability. PyTorch,
+    `torch.amp.GradScaler`.
 """
 
 from __future__ import annotations
@@ -34,19 +37,24 @@ from ftspec.spec.rule import Rule
 def find(draft: Draft) -> Iterator[Finding]:
     """Yield the finding."""
     gpu = draft.hardware.gpu
-    if gpu is not None and not gpu.bf16 and draft.spec.model.dtype == "bfloat16":
-        yield RULE.finding(
-            f"`bfloat16` is asked for, and {gpu.name} has none",
-            route=("model", "dtype"),
-            found=f"compute capability {gpu.capability[0]}.{gpu.capability[1]}; bf16 needs 8.0",
-            help="write `dtype: float16`, or leave it out",
-            evidence={"gpu": gpu.name, "capability": list(gpu.capability)},
-            prescriptions=(
-                Prescription(
-                    (Edit("model.dtype", "bfloat16", "float16"),), "the card computes in float16"
-                ),
+    if gpu is None or gpu.bf16 or draft.spec.model.dtype != "bfloat16":
+        return
+    full = draft.spec.method.type == "full"
+    dtype = "float32" if full else "float16"
+    reason = "the card computes in float16"
+    yield RULE.finding(
+        f"`bfloat16` is asked for, and {gpu.name} has none",
+        route=("model", "dtype"),
+        found=f"compute capability {gpu.capability[0]}.{gpu.capability[1]}; bf16 needs 8.0",
+        help=f"write `dtype: {dtype}`, or leave it out",
+        evidence={"gpu": gpu.name, "capability": list(gpu.capability)},
+        prescriptions=(
+            Prescription(
+                (Edit("model.dtype", "bfloat16", dtype),),
+                f"{reason}; weights that are trained stay float32" if full else reason,
             ),
-        )
+        ),
+    )
 
 
 RULE = Rule("FT164", "no-bf16", Severity.ERROR, find)

@@ -23,20 +23,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftspec.compiler.facts.gpus import nearest_names
+from ftspec.compiler.facts.gpus import nearest_names, other_maker
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 
 def find(text: str) -> Iterator[Finding]:
     """Yield the finding."""
-    near = nearest_names(text)
+    maker = other_maker(text)
+    near = () if maker else nearest_names(text)
     known = ", ".join(f"`{name}`" for name in near)
+    unmeasured = f"nothing was measured on {maker}'s cards, and none is listed. " if maker else ""
     yield RULE.finding(
         f"the card `{text}` is not known",
         route=("hardware", "gpu"),
         found="no such card",
-        help=(f"did you mean {known}? " if known else "")
+        help=unmeasured
+        + (f"did you mean {known}? " if known else "")
         + "A card that is not listed can be given by its memory: --vram 24GiB",
         evidence={"name": text, "nearest": list(near)},
     )

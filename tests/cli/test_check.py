@@ -75,9 +75,9 @@ def test_memory_stands_as_bars_and_choices_as_a_table(small: Path, ftspec_: Ftsp
     assert answer.code == 0
     assert answer.err == ""
     assert answer.out.startswith("tiny (llama, 0.1 M parameters), lora\nmemory: fits: 0.6 GiB")
-    assert "of 24.0 GiB free on NVIDIA GeForce RTX 4090" in answer.out
+    assert "of 23.5 GiB free on NVIDIA GeForce RTX 4090" in answer.out
     lines = answer.out.splitlines()
-    bars = lines[3 : lines.index("") - 1]
+    bars = lines[3 : next(n for n, line in enumerate(lines) if line.startswith("  by phase"))]
     names = "base weights, adapters, gradients, optimizer, activations, logits, workspace, context"
     assert [line[2:15].strip() for line in bars] == names.split(", ")
     assert all(line[16] in "█▏▎▍▌▋▊▉" for line in bars)
@@ -212,7 +212,11 @@ def test_json_has_the_shape_that_programs_rely_on(small: Path, ftspec_: Ftspec) 
     assert set(phases) <= {"load", "train", "evaluate", "save", "merge", "generate"}
     assert {"load", "train", "evaluate"} <= set(phases)
     assert document["plan"]["train"]["learning_rate"] == 2e-4
-    assert set(document["time"]) == {"tokens", "tokens_per_second", "seconds", "cost"}
+    time = document["time"]
+    assert {"tokens", "tokens_per_second", "seconds", "cost"} <= set(time)
+    assert time["tokens_per_second_low"] < time["tokens_per_second"]
+    assert time["seconds_low"] < time["seconds"] < time["seconds_high"]
+    assert time["cost"] is None and "was not measured" in time["note"]
     assert type(document["time"]["tokens"]) is int
 
 

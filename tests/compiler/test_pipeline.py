@@ -234,8 +234,48 @@ def test_presets_speak_the_architecture_s_names(
     assert plan.method.fan_in_fan_out is fan_in
 
 
-def test_gemma_2_is_not_given_sdpa(root: Path) -> None:
-    assert plan_of({**spec(), "model": "google/gemma-2-2b"}, root, H100).model.attention == "eager"
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("google/gemma-2-2b", "Gemma 2 caps its attention scores"),
+        ("EleutherAI/gpt-neo-125m", "transformers does not load gpt_neo with sdpa"),
+    ],
+)
+def test_a_model_that_refuses_sdpa_gets_eager(model: str, reason: str, root: Path) -> None:
+    plan = plan_of({**spec(), "model": model}, root, H100)
+    assert plan.model.attention == "eager"
+    assert plan.why["model.attention"].reason == reason
+
+
+def test_parameters_that_cannot_be_counted_leave_memory_unknown(root: Path, tmp_path: Path) -> None:
+    config = {"model_type": "llava", "text_config": LLAMA, "vision_config": {"hidden_size": 32}}
+    folder = write_model(tmp_path / "sees", config)
+    memory = plan_of({**spec(), "model": str(folder)}, root, H100).memory
+    assert memory.verdict == "unknown"
+    assert "parameters around the llama in `text_config` are not counted" in memory.note
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1"])
+def test_the_commit_that_facts_are_of_is_recorded(
+    revision: str | None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest, tagged = "a" * 40, "b" * 40
+    place = tmp_path / "models--nobody--nothing-1b"
+    (place / "refs").mkdir(parents=True)
+    for name, commit, layers in (("main", newest, 2), ("v1", tagged, 3)):
+        (place / "refs" / name).write_text(commit)
+        write_model(place / "snapshots" / commit, {**LLAMA, "num_hidden_layers": layers})
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    model = {"name": "nobody/nothing-1b", "revision": revision}
+    plan = plan_of({**spec(), "model": model}, root, H100)
+    assert (plan.facts.model_source, plan.model.local) == ("hub", False)
+    assert plan.facts.model_commit == (tagged if revision == "v1" else newest)
+    two, three = (
+        write_model(tmp_path / f"of-{n}", {**LLAMA, "num_hidden_layers": n}) for n in (2, 3)
+    )
+    same = plan_of({**spec(), "model": str(three if revision == "v1" else two)}, root, H100)
+    assert plan.model.parameters == same.model.parameters
+    assert same.facts.model_commit is None
 
 
 @pytest.mark.parametrize(

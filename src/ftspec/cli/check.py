@@ -22,8 +22,8 @@ from ftspec.cli.output import command, print_json, width
 from ftspec.cli.paint import painter, speaks_unicode
 from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.pipeline import Compiled, compile_spec
-from ftspec.compiler.plan import Plan
-from ftspec.compiler.show import memory_lines, plan_lines
+from ftspec.compiler.show import memory_lines, plan_lines, time_lines
+from ftspec.compiler.speed import Speed
 
 
 @click.command()
@@ -64,8 +64,11 @@ def check(
             print(line)
         for line in held_lines(hardware) if compiled.plan.hardware.detected else ():
             print(line)
-        if hardware.note and compiled.plan.hardware.gpu is None:
-            print(f"  ({hardware.note}; --gpu NAME asks about another machine)")
+        if hardware.note and compiled.plan.hardware.detected:
+            other = "" if hardware.cards else "; --gpu NAME asks about another machine"
+            print(f"  ({hardware.note}{other})")
+        for line in time_lines(compiled.speed, paint, width=width()):
+            print(line)
         print()
         for line in plan_lines(compiled.plan, paint, everything=why, width=width()):
             print(line)
@@ -114,17 +117,23 @@ def document(compiled: Compiled, *, ok: bool) -> dict[str, Any]:
         "findings": [finding.as_json() for finding in compiled.findings],
         "plan": plan.model_dump(mode="json", exclude={"memory", "changes"}) if plan else None,
         "memory": plan.memory.model_dump(mode="json") if plan else None,
-        "time": _time(plan) if plan else None,
+        "time": _time(compiled.speed) if plan else None,
         "changes": [change.model_dump(mode="json") for change in plan.changes] if plan else [],
     }
 
 
-def _time(plan: Plan) -> dict[str, Any]:
-    """What is known of the run's time: the tokens; its speed is not predicted yet."""
-    mean, rows = plan.facts.mean_tokens, plan.data.train_rows
-    tokens = None
-    if mean is not None and rows is not None and plan.train.epochs is not None:
-        tokens = round(mean * rows * plan.train.epochs)
-    elif mean is not None and plan.train.max_steps is not None:
-        tokens = round(mean * plan.train.max_steps * plan.train.effective_batch)
-    return {"tokens": tokens, "tokens_per_second": None, "seconds": None, "cost": None}
+def _time(speed: Speed) -> dict[str, Any]:
+    """Return what programs read of a run's time: seconds, tokens, and the ends of intervals."""
+    numbers = {
+        "tokens_per_second": speed.tokens_per_second,
+        "tokens_per_second_low": speed.low,
+        "tokens_per_second_high": speed.high,
+        "seconds": speed.seconds,
+        "seconds_low": speed.seconds_low,
+        "seconds_high": speed.seconds_high,
+        "cost": speed.cost,
+        "cost_low": speed.cost_low,
+        "cost_high": speed.cost_high,
+    }
+    rounded = {key: None if value is None else round(value, 2) for key, value in numbers.items()}
+    return {"tokens": speed.tokens, **rounded, "measured": speed.measured, "note": speed.note}

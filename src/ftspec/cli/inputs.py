@@ -14,7 +14,13 @@ import click
 
 from ftspec.cli.failure import CannotReadError
 from ftspec.cli.paint import painter
-from ftspec.compiler.facts.gpus import Gpu, find_gpu, nearest_names
+from ftspec.compiler.facts.gpus import (
+    Gpu,
+    find_cards,
+    nearest_names,
+    other_maker,
+    split_count,
+)
 from ftspec.compiler.facts.hardware import Card, Hardware, named
 from ftspec.spec.edit import CannotEditError, set_key
 from ftspec.spec.finding import Finding, Severity
@@ -114,10 +120,14 @@ def placed(
     if gpu is None and vram is None and own.gpu is None:
         return parsed, hardware_of(None, None, count)
     if gpu is None and vram is None:
-        changed, hardware = {"count": count or own.count}, hardware_of(None, None, None)
+        changed: dict[str, int | str | None] = {"count": count or own.count}
+        if count:  # it stands instead of a number in the name as well
+            changed["gpu"] = split_count(own.gpu or "")[1]
+        hardware = hardware_of(None, None, None)
     else:
         changed = {"gpu": None, "count": None}
-        hardware = hardware_of(gpu, vram, count or own.count)
+        written = split_count(gpu or "")[0]
+        hardware = hardware_of(gpu, vram, count or (own.count if written is None else None))
     spec = spec.model_copy(update={"hardware": own.model_copy(update=changed)})
     return replace(parsed, spec=spec), hardware
 
@@ -146,13 +156,22 @@ def hardware_of(gpu: str | None, vram: str | None, count: int | None) -> Hardwar
     if gpu is None:
         assert size is not None
         return named(_generic(size), count or 1)
-    found = find_gpu(gpu)
+    found = find_cards(gpu)
     if found is None:
+        maker = other_maker(gpu)
+        if maker:
+            raise click.UsageError(
+                f"`--gpu {gpu}` is a card of {maker}: nothing was measured there, and predictions"
+                " are for NVIDIA's cards"
+            )
         near = ", ".join(f"`{name}`" for name in nearest_names(gpu))
         hint = f" Did you mean {near}?" if near else ""
         raise click.UsageError(f"`--gpu {gpu}` is no known card.{hint}")
-    card = Card(found, min(found.usable_bytes, size or found.usable_bytes))
-    return Hardware((card,) * (count or 1), detected=False)
+    kind, written = found
+    if written is not None and count not in (None, written):
+        raise click.UsageError(f"`--gpu {gpu}` is {written} cards, and `--count` says {count}")
+    card = Card(kind, min(kind.usable_bytes, size or kind.usable_bytes))
+    return Hardware((card,) * (written or count or 1), detected=False)
 
 
 def _generic(size: int) -> Gpu:

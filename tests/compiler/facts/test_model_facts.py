@@ -1,9 +1,10 @@
-"""Facts of models: shapes against transformers, configs that lie, folders, the hub, GGUF."""
+"""Facts of models: folders and their tokenizers, the catalogue, and what is not there."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,63 +13,20 @@ from hypothesis import strategies as st
 from world import LLAMA, write_model
 
 from ftspec.compiler.facts import catalogue
-from ftspec.compiler.facts.architectures import ARCHITECTURES
 from ftspec.compiler.facts.catalogue import known_config, known_ids, known_parameters
-from ftspec.compiler.facts.model import ModelUnreadableError, resolve_model, shape_of
+from ftspec.compiler.facts.config import text_config
+from ftspec.compiler.facts.model import (
+    MOST_CONFIG,
+    ModelUnreadableError,
+    resolve_model,
+    shape_of,
+)
 
-# Its embeddings are half as wide as its blocks, with projections between: alone among all.
-ODD = "facebook/opt-350m"
-SMALL: dict[str, Any] = {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "vocab_size": 128,
-    "max_position_embeddings": 32,
-}
-WITH_FFN = SMALL | {"intermediate_size": 96}
-CONFIGS: list[dict[str, Any]] = [
-    {"model_type": "llama", **WITH_FFN},
-    {"model_type": "llama", **WITH_FFN, "num_key_value_heads": 2, "head_dim": 24},
-    {"model_type": "llama", **WITH_FFN, "attention_bias": True, "mlp_bias": True},
-    {"model_type": "llama", **WITH_FFN, "tie_word_embeddings": True},
-    {"model_type": "mistral", **WITH_FFN, "num_key_value_heads": 2, "head_dim": 16},
-    {"model_type": "qwen2", **WITH_FFN, "num_key_value_heads": 2},
-    {"model_type": "qwen3", **WITH_FFN, "num_key_value_heads": 2},
-    {"model_type": "qwen3", **WITH_FFN, "num_key_value_heads": 4, "attention_bias": True},
-    {"model_type": "gemma", **WITH_FFN, "num_key_value_heads": 1},
-    {"model_type": "gemma2", **WITH_FFN, "num_key_value_heads": 2},
-    {"model_type": "gemma3_text", **WITH_FFN, "num_key_value_heads": 2, "head_dim": 32},
-    {"model_type": "olmo2", **WITH_FFN, "num_key_value_heads": 2},
-    {"model_type": "granite", **WITH_FFN, "num_key_value_heads": 4, "mlp_bias": True},
-    {"model_type": "smollm3", **WITH_FFN, "num_key_value_heads": 2, "pad_token_id": 0},
-    {"model_type": "stablelm", **WITH_FFN, "num_key_value_heads": 2, "use_qkv_bias": True},
-    {"model_type": "phi3", **WITH_FFN, "num_key_value_heads": 2, "pad_token_id": 0},
-    {"model_type": "phi", **WITH_FFN},
-    {
-        "model_type": "gpt2",
-        "n_embd": 64,
-        "n_layer": 2,
-        "n_head": 4,
-        "vocab_size": 128,
-        "n_positions": 32,
-    },
-    {
-        "model_type": "gpt2",
-        "n_embd": 64,
-        "n_layer": 1,
-        "n_head": 2,
-        "vocab_size": 99,
-        "n_inner": 80,
-    },
-    {"model_type": "opt", **SMALL, "ffn_dim": 96, "word_embed_proj_dim": 64},
-    {"model_type": "opt", **SMALL, "ffn_dim": 96, "word_embed_proj_dim": 64, "enable_bias": False},
-    {"model_type": "gpt_neox", **WITH_FFN},
-    {"model_type": "gpt_neox", **WITH_FFN, "attention_bias": False},
-    {"model_type": "falcon", **SMALL},
-    {"model_type": "falcon", **SMALL, "multi_query": False, "parallel_attn": False, "bias": True},
-    {"model_type": "falcon", **SMALL, "new_decoder_architecture": True, "num_kv_heads": 2},
-    {"model_type": "bloom", "hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 128},
-]
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("hub_id", catalogue._rows())
@@ -76,46 +34,9 @@ def test_the_formula_counts_what_the_catalogue_counts(hub_id: str) -> None:
     config = known_config(hub_id)
     assert config is not None
     shape = shape_of(config, hub_id)
-    if shape.family is None or shape.experts or hub_id == ODD:
-        return
-    assert shape.parameters == known_parameters(hub_id)
-
-
-def test_every_architecture_has_a_config_here() -> None:
-    named = {config["model_type"] for config in CONFIGS}
-    assert named <= set(ARCHITECTURES)
-    assert {kind for kind in ARCHITECTURES if covers_the_mlp(kind)} == named
-
-
-def covers_the_mlp(kind: str) -> bool:
-    """Of mixtures of experts, only attention is made of linear layers."""
-    return "d" in "".join(ARCHITECTURES[kind].modules.values())
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["model_type"])
-def test_the_formula_counts_what_transformers_builds(config: dict[str, Any]) -> None:
-    torch = pytest.importorskip("torch", reason="torch builds the model on its meta device")
-    transformers = pytest.importorskip("transformers", reason="transformers builds the model")
-    with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(
-            transformers.AutoConfig.for_model(**config)
-        )
-    shape = shape_of(config, "config.json")
-    assert shape.parameters == sum(weight.numel() for weight in model.parameters())
-    linears = {
-        name: module
-        for name, module in model.named_modules()
-        if ".0." in name and type(module).__name__.endswith(("Linear", "Conv1D"))
-    }
-    found = set()
-    for name, inputs, outputs in shape.linears():
-        (module,) = [m for path, m in linears.items() if path.endswith("." + name)]
-        sizes = tuple(module.weight.shape)
-        conv = type(module).__name__ == "Conv1D"
-        assert sizes == ((inputs, outputs) if conv else (outputs, inputs)), name
-        assert shape.family is not None and shape.family.conv1d is conv
-        found.add(module)
-    assert found == set(linears.values()), "every linear layer of a block is named"
+    assert shape.family is not None
+    if text_config(config) is config:  # else more than a language model is counted
+        assert shape.parameters == known_parameters(hub_id)
 
 
 @pytest.mark.parametrize("hub_id", known_ids())
@@ -123,7 +44,11 @@ def test_every_known_model_resolves(hub_id: str, tmp_path: Path) -> None:
     facts = resolve_model(hub_id, tmp_path)
     assert facts.source == "catalogue" and not facts.local
     assert facts.parameters == known_parameters(hub_id)
+    assert facts.config == known_config(hub_id)
     assert facts.shape is not None and facts.shape.positions > 0
+    active = facts.active_parameters
+    assert active is not None and facts.parameters is not None
+    assert active < facts.parameters if facts.shape.experts else active == facts.parameters
 
 
 def test_a_folder_wins_over_the_catalogue(tmp_path: Path) -> None:
@@ -134,8 +59,9 @@ def test_a_folder_wins_over_the_catalogue(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_config_alone_is_enough(tmp_path: Path) -> None:
     facts = resolve_model(str(write_model(tmp_path / "m", LLAMA)), tmp_path)
-    assert facts.parameters
+    assert facts.shape is not None and facts.parameters == facts.shape.parameters
     assert (facts.tokenizer_file, facts.tokenizer_known, facts.chat_template) == (None, False, None)
+    assert facts.config == LLAMA and facts.revision is None
 
 
 def test_a_folder_with_a_tokenizer(world: Path) -> None:
@@ -161,35 +87,42 @@ def test_home_is_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert resolve_model("~/m", Path("/nowhere")).source == "folder"
 
 
-def test_a_quantized_model_is_said_to_be_so(tmp_path: Path) -> None:
-    write_model(tmp_path / "m", LLAMA | {"quantization_config": {"quant_method": "gptq"}})
-    assert resolve_model("m", tmp_path).quantized == "gptq"
+@pytest.mark.parametrize(("method", "said"), [("gptq", "gptq"), (3, None)])
+def test_a_quantized_model_is_said_to_be_so(method: Any, said: str | None, tmp_path: Path) -> None:
+    write_model(tmp_path / "m", LLAMA | {"quantization_config": {"quant_method": method}})
+    assert resolve_model("m", tmp_path).quantized == said
 
 
-def test_text_models_inside_others_are_found() -> None:
-    shape = shape_of({"model_type": "llava", "text_config": LLAMA}, "config.json")
-    assert shape.hidden == 64 and shape.architecture == "llama"
+def test_an_unknown_family_has_its_config_and_what_widths_it_has(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", LLAMA | {"model_type": "novel"})
+    facts = resolve_model("m", tmp_path)
+    assert facts.config == LLAMA | {"model_type": "novel"}
+    assert facts.shape is not None and facts.shape.hidden == 64 and facts.parameters is None
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"model_type": None}, "no `model_type`"),
-        ({"model_type": 3}, "no `model_type`"),
-        ({"model_type": "x\nimport os"}, "is no name"),
-        ({"hidden_size": None}, "has no `hidden_size`"),
-        ({"hidden_size": "64"}, "`hidden_size` is '64'"),
-        ({"hidden_size": 64.0}, "`hidden_size` is 64.0"),
-        ({"num_hidden_layers": True}, "`num_hidden_layers` is True"),
-        ({"num_hidden_layers": 0}, "`num_hidden_layers` is 0"),
-        ({"vocab_size": -5}, "`vocab_size` is -5"),
-        ({"vocab_size": 2**40}, "`vocab_size` is"),
-        ({"num_key_value_heads": 3}, "do not divide"),
-    ],
-)
-def test_a_config_that_lies_is_refused(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelUnreadableError, match=words):
-        shape_of(LLAMA | change, "config.json")
+def test_an_unknown_family_without_widths_has_its_config_alone(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", {"model_type": "mamba", "d_state": 16})
+    facts = resolve_model("m", tmp_path)
+    assert facts.config == {"model_type": "mamba", "d_state": 16}
+    assert (facts.shape, facts.parameters) == (None, None)
+    assert "the architecture mamba is not known here" in facts.note
+    assert "`m/config.json` has no `num_hidden_layers`" in facts.note
+
+
+def test_a_known_family_without_widths_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", {"model_type": "llama", "hidden_size": 64})
+    with pytest.raises(ModelUnreadableError, match="`m/config.json` has no `num_hidden_layers`"):
+        resolve_model("m", tmp_path)
+
+
+def test_what_lies_around_a_language_model_is_not_counted(tmp_path: Path) -> None:
+    config = {"model_type": "llava", "text_config": LLAMA, "vision_config": {"hidden_size": 32}}
+    write_model(tmp_path / "m", config)
+    facts = resolve_model("m", tmp_path)
+    assert facts.config == config, "what builds the model is kept as it is"
+    assert facts.shape is not None and facts.shape.architecture == "llama"
+    assert facts.parameters is None
+    assert "parameters around the llama in `text_config` are not counted" in facts.note
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe{}", b'"x"', b"[" * 100_000])
@@ -198,6 +131,47 @@ def test_a_config_that_is_no_json_is_refused(content: bytes, tmp_path: Path) -> 
     (tmp_path / "m" / "config.json").write_bytes(content)
     with pytest.raises(ModelUnreadableError, match="m/config.json"):
         resolve_model("m", tmp_path)
+
+
+def test_a_config_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_bytes(b" " * (MOST_CONFIG + 1))
+    with pytest.raises(ModelUnreadableError, match="4,194,305 bytes, more than 4,194,304"):
+        resolve_model("m", tmp_path)
+
+
+def test_a_number_of_a_thousand_digits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    text = json.dumps(LLAMA).replace('"hidden_size": 64', '"hidden_size": ' + "9" * 5000)
+    (tmp_path / "m" / "config.json").write_text(text)
+    with pytest.raises(ModelUnreadableError, match="m/config.json") as caught:
+        resolve_model("m", tmp_path)
+    assert len(str(caught.value)) < 300
+
+
+keys = st.sampled_from([*LLAMA, "text_config", "quantization_config", "quant_method", "x"])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
+    max_leaves=20,
+)
+outer = st.dictionaries(keys, json_values, max_size=6)
+
+
+@given(st.sampled_from([{}, LLAMA, {"text_config": LLAMA}]), outer)
+@settings(max_examples=200, deadline=None)
+def test_any_config_in_a_folder_gives_facts_or_a_reason(
+    base: dict[str, Any], change: dict[str, Any]
+) -> None:
+    with TemporaryDirectory() as folder:
+        write_model(Path(folder) / "m", {"model_type": "novel"} | base | change)
+        try:
+            facts = resolve_model("m", Path(folder))
+        except ModelUnreadableError as error:
+            assert "m/config.json" in str(error) and len(str(error)) < 200
+        else:
+            assert facts.config is not None and (facts.shape is not None or facts.note)
+            assert facts.parameters is None or facts.parameters > 0
 
 
 def test_a_template_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -215,57 +189,5 @@ def test_what_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_an_unknown_id_is_unknown(tmp_path: Path) -> None:
     facts = resolve_model("nobody/nothing", tmp_path)
-    assert facts.source == "unknown" and facts.shape is None and facts.note
-
-
-values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-
-
-@given(st.dictionaries(st.sampled_from([*LLAMA, "text_config", "head_dim", "n_embd"]), values))
-@settings(max_examples=150, deadline=None)
-def test_any_config_gives_a_shape_or_a_reason(change: dict[str, Any]) -> None:
-    try:
-        shape = shape_of(LLAMA | change, "config.json")
-    except ModelUnreadableError as error:
-        assert "config.json" in str(error)
-    else:
-        assert shape.parameters >= 0 and shape.head_dim >= 1
-
-
-@pytest.mark.parametrize("tied", [True, False])
-def test_gguf(tied: bool, tmp_path: Path) -> None:
-    gguf = pytest.importorskip("gguf", reason="gguf reads the header")
-    numpy = pytest.importorskip("numpy", reason="numpy holds the tensors")
-    writer = gguf.GGUFWriter(str(tmp_path / "m.gguf"), "llama")
-    writer.add_block_count(1)
-    writer.add_embedding_length(64)
-    writer.add_feed_forward_length(96)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_context_length(128)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([f"t{number}" for number in range(50)])
-    writer.add_chat_template("{{ messages }}")
-    writer.add_tensor("token_embd.weight", numpy.zeros((50, 64), dtype=numpy.float32))
-    writer.add_tensor("rope_freqs.weight", numpy.zeros(8, dtype=numpy.float32))
-    if not tied:
-        writer.add_tensor("output.weight", numpy.zeros((50, 64), dtype=numpy.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    facts = resolve_model("m.gguf", tmp_path)
-    assert facts.source == "gguf" and facts.local
-    assert facts.shape is not None
-    shape = facts.shape
-    assert (shape.hidden, shape.ffn, shape.heads, shape.kv_heads) == (64, 96, 4, 2)
-    assert (shape.vocab, shape.positions, shape.tied) == (50, 128, tied)
-    assert facts.chat_template == "{{ messages }}" and facts.tokenizer_known
-    assert facts.parameters == (1 if tied else 2) * 50 * 64
-
-
-def test_what_only_ends_in_gguf_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("gguf", reason="gguf reads the header")
-    (tmp_path / "m.gguf").write_bytes(b"not a model")
-    with pytest.raises(ModelUnreadableError, match="is not a GGUF file"):
-        resolve_model("m.gguf", tmp_path)
+    assert (facts.source, facts.shape, facts.config) == ("unknown", None, None)
+    assert "not in the catalogue" in facts.note and "HF_HUB_OFFLINE is set" in facts.note

@@ -16,7 +16,7 @@ import pytest
 from machines import CPU
 
 from ftspec.compiler.facts.gpus import find_gpu
-from ftspec.compiler.facts.hardware import named
+from ftspec.compiler.facts.hardware import Hardware, named
 from ftspec.compiler.pipeline import compile_spec
 from ftspec.compiler.rules.catalogue import FACT_RULES
 from ftspec.spec.finding import Finding
@@ -28,7 +28,8 @@ from ftspec.spec.rules.catalogue import ALL_RULES
 # What is detected where a case needs more than the CPU that the others stand on.
 A100 = find_gpu("a100-80gb")
 assert A100 is not None
-DETECTED = {"effective-batch-lost": named(A100, 3)}
+INSTINCT = Hardware((), 64 * 2**30, 8, unmeasured=("AMD Instinct MI300X (192.0 GiB of its own)",))
+DETECTED = {"effective-batch-lost": named(A100, 3), "unmeasured-hardware": INSTINCT}
 CASES = Path(__file__).parent / "cases"
 BY_NAME = {rule.name: rule for rule in FACT_RULES}
 HEADINGS = (

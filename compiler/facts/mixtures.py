@@ -1,0 +1,107 @@
+"""The families of decoders with a mixture of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from ftspec.compiler.facts.architecture import Architecture, Mixture, modules
+
+_ATTENTION = modules(q_proj="q", k_proj="k", v_proj="v", o_proj="o")
+_LATENT = modules(q_proj="q", kv_a_proj_with_mqa="kv", kv_b_proj="kv", o_proj="o")
+_LATENT_QUERIES = modules(
+    q_a_proj="q", q_b_proj="q", kv_a_proj_with_mqa="kv", kv_b_proj="kv", o_proj="o"
+)
+_ATTENTION_BIAS = (("attention_bias", "qkvo"),)
+
+_FIRST_DENSE = Mixture(
+    count=("n_routed_experts", "num_local_experts", "num_experts"),
+    width=("moe_intermediate_size",),
+    shared_count="n_shared_experts",
+    dense="first",
+)
+# Experts are three-dimensional parameters, not linear layers: attention alone is adapted.
+SPARSE: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "mixtral": Architecture(_ATTENTION, kv_heads=8, positions=131072, mixture=Mixture()),
+        "qwen2_moe": Architecture(
+            _ATTENTION,
+            biases="qkv",
+            bias_keys=(("qkv_bias", "qkv"),),
+            kv_heads=16,
+            positions=32768,
+            mixture=Mixture(
+                count=("num_experts",),
+                width=("moe_intermediate_size",),
+                shared_width="shared_expert_intermediate_size",
+                shared_gate=True,
+                dense="every",
+            ),
+        ),
+        "qwen3_moe": Architecture(
+            _ATTENTION,
+            qk_norm="head",
+            bias_keys=_ATTENTION_BIAS,
+            kv_heads=4,
+            positions=32768,
+            mixture=Mixture(
+                count=("num_experts", "num_local_experts"),
+                width=("moe_intermediate_size",),
+                dense="every",
+            ),
+        ),
+        "olmoe": Architecture(
+            _ATTENTION,
+            qk_norm="width",
+            bias_keys=_ATTENTION_BIAS,
+            positions=4096,
+            flex=False,
+            mixture=Mixture(count=("num_experts",)),
+        ),
+        "granitemoe": Architecture(_ATTENTION, bias_keys=_ATTENTION_BIAS, mixture=Mixture()),
+        "granitemoeshared": Architecture(
+            _ATTENTION,
+            bias_keys=_ATTENTION_BIAS,
+            mixture=Mixture(shared_width="shared_intermediate_size"),
+        ),
+        "gpt_oss": Architecture(
+            _ATTENTION,
+            biases="qkvo",
+            bias_keys=_ATTENTION_BIAS,
+            head_dim=64,
+            kv_heads=8,
+            positions=131072,
+            sdpa=False,
+            mixture=Mixture(biased=True),
+        ),
+        "phimoe": Architecture(
+            _ATTENTION,
+            norm_weights=4,
+            final_norm=2,
+            bias_keys=_ATTENTION_BIAS,
+            head_bias_key="lm_head_bias",
+            kv_heads=8,
+            positions=131072,
+            mixture=Mixture(),
+        ),
+        "glm4_moe": Architecture(
+            _ATTENTION,
+            qk_norm_key=("use_qk_norm", "head", False),
+            bias_keys=(("attention_bias", "qkv"),),
+            kv_heads=8,
+            positions=131072,
+            mixture=_FIRST_DENSE,
+        ),
+        "deepseek_v2": Architecture(_LATENT, divides=True, mixture=_FIRST_DENSE),
+        "deepseek_v3": Architecture(_LATENT, kv_heads=128, positions=4096, mixture=_FIRST_DENSE),
+    }
+)
+
+# The same where queries are made in two steps (`q_lora_rank`).
+LATENT_QUERIES: Mapping[str, Architecture] = MappingProxyType(
+    {
+        kind: replace(SPARSE[kind], modules=_LATENT_QUERIES)
+        for kind in ("deepseek_v2", "deepseek_v3")
+    }
+)
