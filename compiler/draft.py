@@ -13,6 +13,7 @@ from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.facts.lengths import Lengths
 from ftspec.compiler.facts.model import ModelFacts
 from ftspec.compiler.memory.ledger import Ledger
+from ftspec.compiler.memory.predict import Tracer
 from ftspec.compiler.memory.work import Work
 from ftspec.compiler.plan import Change, Why
 from ftspec.spec.finding import Finding
@@ -24,6 +25,7 @@ class Draft:
     """What is known and decided so far. Passes take one draft and give the next.
 
     `root`: the folder that paths of the spec are relative to. `project`: the project folder.
+    `tracer`: traces memory live where no tape covers a set-up; None: that is not done.
     """
 
     spec: Spec
@@ -36,6 +38,7 @@ class Draft:
     lengths: Lengths | None = None
     work: Work | None = None
     ledger: Ledger | None = None
+    tracer: Tracer | None = None
     choices: Mapping[str, Any] = field(default_factory=dict)
     why: Mapping[str, Why] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()

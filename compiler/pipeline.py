@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ftspec import __version__
 from ftspec.compiler.draft import Draft
 from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.gather import gather
+from ftspec.compiler.memory.predict import Tracer
 from ftspec.compiler.passes.choose_batch import choose_batch
 from ftspec.compiler.passes.choose_data import choose_data
 from ftspec.compiler.passes.choose_method import choose_method
@@ -59,17 +60,19 @@ def compile_spec(
     *,
     project: Path | None = None,
     needs_data: bool = False,
+    tracer: Tracer | None = None,
 ) -> Compiled:
     """Compile a parsed spec, as seen from the folder `root`, for some hardware.
 
     `project` overrides where the project goes; `needs_data` makes data that is not named an
-    error. The plan is there even when the run does not fit.
+    error. `tracer` traces memory where no tape covers the set-up. The plan is there even when the
+    run does not fit.
     """
     spec = parsed.spec
     if spec is None:
         return Compiled(None, parsed.findings)
     output = project or root / (spec.output or f"{Path(parsed.source.name).stem}-project")
-    draft = gather(spec, root, output, hardware)
+    draft = replace(gather(spec, root, output, hardware), tracer=tracer)
     if spec.data.train is None:
         rule = no_data.find(needs_data) if parsed.flat else missing_key.find(("data", "train"))
         draft = draft.found(*rule)

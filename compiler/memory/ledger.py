@@ -52,11 +52,21 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The predicted memory of a set-up: parts at the training peak, and each phase's peak."""
+    """The predicted memory of a set-up: parts at the training peak, and each phase's peak.
+
+    phases: allocated bytes. reserved_bytes: what the allocator takes from the card at its peak; 0
+    where that is not told apart. low, high: the interval of what the driver shows, with the
+    context; 0: a margin around the closed form. moment: forward, backward, optimizer, evaluate.
+    """
 
     parts: tuple[Part, ...]
     phases: dict[str, int]
     context_bytes: int
+    reserved_bytes: int = 0
+    low: int = 0
+    high: int = 0
+    method: str = "closed-form"
+    moment: str = ""
 
     @property
     def peak_phase(self) -> str:
@@ -71,16 +81,20 @@ class Ledger:
     @property
     def peak_bytes(self) -> int:
         """What the driver shows in use at the peak."""
-        return self.allocated_peak_bytes + self.context_bytes
+        return (self.reserved_bytes or self.allocated_peak_bytes) + self.context_bytes
 
     @property
     def low_bytes(self) -> int:
         """Lower end of the interval."""
+        if self.low:
+            return self.low
         return round(self.allocated_peak_bytes * LOW_SHARE) + self.context_bytes
 
     @property
     def high_bytes(self) -> int:
         """Upper end of the interval."""
+        if self.high:
+            return self.high
         return round(self.allocated_peak_bytes * HIGH_SHARE) + self.context_bytes
 
 

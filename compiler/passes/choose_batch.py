@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 
 from ftspec.compiler.draft import Draft
-from ftspec.compiler.memory.ledger import Ledger, predict
+from ftspec.compiler.memory.ledger import Ledger
+from ftspec.compiler.memory.ledger import predict as closed_form
+from ftspec.compiler.memory.predict import predict, quick
 from ftspec.compiler.memory.work import Work
 from ftspec.compiler.rules import effective_batch_lost
 
@@ -57,7 +59,8 @@ def choose_batch(draft: Draft) -> Draft:
     if work is None:
         return draft
     work = _final(draft, work)
-    return replace(draft, work=work, ledger=predict(work, draft.hardware.gpu))
+    ledger = predict(draft.model.config, work, draft.hardware.gpu, draft.tracer)
+    return replace(draft, work=work, ledger=ledger)
 
 
 def _examples_a_row(draft: Draft) -> float:
@@ -80,7 +83,7 @@ def _split_model(draft: Draft) -> bool:
     if shape is None or parameters is None or len(draft.hardware.cards) < 2:
         return False
     work = replace(_plain_work(draft, parameters), batch=1, length=1)
-    base = next(part for part in predict(work, None).parts if part.name == "base_weights")
+    base = next(part for part in closed_form(work, None).parts if part.name == "base_weights")
     return base.bytes > 0.9 * draft.hardware.free_bytes
 
 
@@ -165,7 +168,8 @@ def _fits(draft: Draft, work: Work, per_rank: int, micro: int, checkpointing: bo
         checkpointing=checkpointing,
         eval_batch=micro,
     )
-    return _total(draft, predict(trial, draft.hardware.gpu)) <= free_bytes(draft)
+    ledger = quick(draft.model.config, trial, draft.hardware.gpu)
+    return ledger is not None and _total(draft, ledger) <= free_bytes(draft)
 
 
 def _may_store_less(draft: Draft) -> bool:
@@ -189,7 +193,7 @@ def free_bytes(draft: Draft) -> int:
 
 def _work(draft: Draft) -> Work | None:
     shape, parameters = draft.model.shape, draft.model.parameters
-    if shape is None or parameters is None or shape.family is None or shape.experts:
+    if shape is None or parameters is None or shape.family is None:
         return None
     return _plain_work(draft, parameters)
 
@@ -228,8 +232,19 @@ def _plain_work(draft: Draft, parameters: int) -> Work:
         saved_modules=head * shape.vocab * shape.hidden,
         trains_head="lm_head" in saved,
         dora=draft["method.dora"],
+        bias=draft["method.bias"],
+        modules_to_save=tuple(saved),
+        padded=_padded(draft),
         ranks=1 if draft["hardware.split_model"] else _ranks(draft),
     )
+
+
+def _padded(draft: Draft) -> bool:
+    """Whether rows of a batch may differ in length; they do where lengths are not known."""
+    if draft.lengths is None or draft["data.packing"]:
+        return True
+    limit = draft["data.max_length"]
+    return len({min(length, limit) for length in draft.lengths.tokens}) > 1
 
 
 def _eval_batch(draft: Draft, work: Work | None) -> Draft:
@@ -239,8 +254,8 @@ def _eval_batch(draft: Draft, work: Work | None) -> Draft:
     checkpointing = draft["train.activation_checkpointing"]
     for size in (4 * micro, 2 * micro):
         trial = replace(work, batch=micro, checkpointing=checkpointing, eval_batch=size)
-        ledger = predict(trial, draft.hardware.gpu)
-        if ledger.peak_phase != "evaluate":
+        ledger = quick(draft.model.config, trial, draft.hardware.gpu)
+        if ledger is not None and ledger.peak_phase != "evaluate":
             return draft.decide("train.eval_batch_size", size, "stays under the training peak")
     return draft.decide("train.eval_batch_size", micro, "as the micro-batch")
 

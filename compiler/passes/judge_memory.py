@@ -8,8 +8,6 @@ from ftspec.compiler.passes.choose_batch import free_bytes
 from ftspec.compiler.plan import MemoryPlan
 from ftspec.compiler.rules import does_not_fit, memory_unknown, tight
 
-METHOD = "closed-form"
-
 
 def judge_memory(draft: Draft) -> Draft:
     """Add the verdict, and a finding where it is not `fits`."""
@@ -81,7 +79,7 @@ def _memory(draft: Draft) -> MemoryPlan:
         peak_bytes=peak,
         low_bytes=low,
         high_bytes=high,
-        allocated_peak_bytes=peak - context,
+        allocated_peak_bytes=on_one(ledger.allocated_peak_bytes + context) - context,
         expected_peak_bytes=peak,
         context_bytes=ledger.context_bytes,
         free_bytes=free,
@@ -91,7 +89,7 @@ def _memory(draft: Draft) -> MemoryPlan:
         ranks=ranks,
         host_bytes=_host_bytes(draft),
         disk_bytes=_disk_bytes(draft),
-        method=METHOD,
+        method=ledger.method,
         note="host memory, since the CPU trains" if draft.hardware.gpu is None else "",
     )
 

@@ -1,0 +1,125 @@
+"""Play a tape at a set-up's sizes and replay it through the allocator: peaks, phase by phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ftspec.compiler.memory.accounts import account, totals
+from ftspec.compiler.memory.replay import PHASE, replay
+from ftspec.compiler.memory.simulate import Setting, events, paged_bytes
+from ftspec.compiler.memory.sizes import sizes
+from ftspec.compiler.memory.tape import Player, Tape
+from ftspec.compiler.memory.trace.calls import inside
+from ftspec.compiler.memory.trace.cards import Capability
+from ftspec.compiler.memory.trace.workspaces import cublas_workspace, cublaslt_workspace
+from ftspec.compiler.memory.work import Work
+
+TORCH = (2, 11)  # whose biased workspace is counted; torch 2.12 and later need less
+INPUTS = 3  # ids, labels, and a mask or positions: eight bytes a token each
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Peaks in bytes: the allocator's and what it reserves, over the run and in each phase.
+
+    parts: what the allocated peak is made of. moment: the phase that it happens in. paged:
+    managed memory of a paged optimizer, which lies outside of the allocator.
+    """
+
+    allocated: int
+    reserved: int
+    phases: dict[str, tuple[int, int]]
+    parts: dict[str, int]
+    moment: str
+    paged: int
+
+
+def peaks(tape: Tape, work: Work, capability: Capability) -> Peaks:
+    """Return the peaks of a run of `work`, by the tape of its regime."""
+    at_training = sizes(tape, work, work.batch, tuple(capability))
+    at_evaluation = sizes(tape, work, work.eval_batch, tuple(capability)) if work.eval_batch else []
+    setting = setting_of(work, capability)
+    player = Player(tape, at_training, setting.layers)
+    made = list(events(player, at_training, setting, at_evaluation))
+    replayed = replay(made)
+    return Peaks(
+        allocated=replayed.allocated_peak,
+        reserved=replayed.reserved_peak,
+        phases=replayed.phases,
+        parts=totals(made, player.kinds, replayed.allocated_at),
+        moment=max(replayed.phases, key=lambda name: replayed.phases[name][0]),
+        paged=paged_bytes(tape, at_training, setting),
+    )
+
+
+def of_trace(seen: Any, tape: Tape | None, work: Work, capability: Capability) -> Peaks:
+    """Return the peaks of a live trace: by its fold over few blocks, or as it stands."""
+    if tape is not None:
+        known = [_traced_size(size, seen.calls, capability) for size in tape.sizes]
+        setting = setting_of(work, capability)
+        player = Player(tape, known, setting.layers)
+        made = list(events(player, known, setting))
+        kinds, paged = player.kinds, paged_bytes(tape, known, setting)
+    else:
+        made, kinds, paged = *_as_it_stands(seen.events), 0
+    replayed = replay(made)
+    return Peaks(
+        allocated=replayed.allocated_peak,
+        reserved=replayed.reserved_peak,
+        phases=replayed.phases,
+        parts=totals(made, kinds, replayed.allocated_at),
+        moment=max(replayed.phases, key=lambda name: replayed.phases[name][0]),
+        paged=paged,
+    )
+
+
+def _traced_size(size: Any, calls: Any, capability: Capability) -> int:
+    if size[0] == "bytes":
+        return int(size[1])
+    return inside(calls[size[1]], tuple(capability))[size[2]]
+
+
+def _as_it_stands(
+    traced: list[tuple[int, int, str]],
+) -> tuple[list[tuple[int, int | str]], dict[int, str]]:
+    """Return a whole trace's events with phases, and each allocation's account."""
+    phase = {"micro": "forward", "clip": "optimizer", "optimizer": "optimizer"}
+    made: list[tuple[int, int | str]] = []
+    kinds: dict[int, str] = {}
+    for key, size, tag in traced:
+        if key != -1:
+            made.append((key, size))
+            if size >= 0:
+                kinds[key] = _account_of(tag)
+            continue
+        name = phase.get(tag.split()[2]) if tag.startswith("step ") else None
+        name = {"load": "load", "turn": "backward", "evaluate": "evaluate"}.get(tag, name)
+        if name:
+            made.append((PHASE, name))
+    return made, kinds
+
+
+def _account_of(tag: str) -> str:
+    first = tag.split(":")[0]
+    if first == "base":
+        return "adapters" if ".lora_" in tag or "prompt_encoder" in tag else "base_weights"
+    if first in ("workspace", "input"):
+        return "workspace" if first == "workspace" else "batch"
+    if first == "optimizer":
+        return "optimizer"
+    return account("", tag)
+
+
+def setting_of(work: Work, capability: Capability) -> Setting:
+    """Return what of a run is not on the tape."""
+    return Setting(
+        layers=work.shape.layers,
+        accumulation=work.accumulation,
+        optimizer=work.optimizer,
+        inputs=(8 * work.batch * work.length,) * INPUTS,
+        eval_inputs=(8 * work.eval_batch * work.length,) * INPUTS if work.eval_batch else (),
+        workspace=cublas_workspace(capability),
+        biased_workspace=cublaslt_workspace(TORCH),
+        quantized=work.quantization != "none",
+    )

@@ -1,0 +1,96 @@
+"""Predict a set-up's memory by the best way there is: a tape, a live trace, or the closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ftspec.compiler.facts.gpus import Gpu
+from ftspec.compiler.memory import ledger as closed
+from ftspec.compiler.memory import tapes
+from ftspec.compiler.memory.accounts import ACCOUNTS
+from ftspec.compiler.memory.ledger import Ledger, Part
+from ftspec.compiler.memory.peaks import Peaks, peaks
+from ftspec.compiler.memory.regime import regime, structure
+from ftspec.compiler.memory.work import Work
+
+MIB = 2**20
+# What the allocator holds beside the replay's: pages of 20 MiB that lie otherwise than replayed.
+# From the `tune` cases of bench/vram (RESULTS.md); the interval is judged on the others.
+SLACK_BYTES, SLACK_SHARE = 80 * MIB, 0.02
+
+
+class Tracer(Protocol):
+    """Traces a set-up live, where no tape covers it."""
+
+    def __call__(
+        self, config: Mapping[str, Any], work: Work, capability: tuple[int, ...]
+    ) -> Peaks | None:
+        """Return the peaks, or None where this machine cannot trace it."""
+
+
+def predict(
+    config: Mapping[str, Any] | None, work: Work, gpu: Gpu | None, tracer: Tracer | None = None
+) -> Ledger | None:
+    """Return the ledger of a set-up; None where nothing can be said of it.
+
+    config: the model's config.json. tracer: asked where there is no tape; without one the closed
+    form answers, and the ledger's `method` says which way it was.
+    """
+    if gpu is not None and config is not None:
+        found = _by_tape(config, work, gpu)
+        if found is None and tracer is not None:
+            seen = tracer(config, work, gpu.capability)
+            found = None if seen is None else of_peaks(seen, work, gpu, "traced")
+        if found is not None:
+            return found
+    return closed.predict(work, gpu) if covered(work) else None
+
+
+def covered(work: Work) -> bool:
+    """Whether the closed form knows the architecture."""
+    return work.shape.family is not None and not work.shape.experts
+
+
+def _by_tape(config: Mapping[str, Any], work: Work, gpu: Gpu) -> Ledger | None:
+    name = regime(config, work, gpu.capability)
+    tape = tapes.find(structure(config, work.shape), name) if name is not None else None
+    if tape is None:
+        return None
+    return of_peaks(peaks(tape, work, gpu.capability), work, gpu, "tape")
+
+
+def of_peaks(seen: Peaks, work: Work, gpu: Gpu, method: str) -> Ledger:
+    """Make a ledger of what a replay saw; another rank's gradients lie beside (DDP's buckets)."""
+    context = closed.context_bytes(gpu)
+    buckets = seen.parts.get("gradients", 0) if work.ranks > 1 else 0
+    parts = [
+        Part(name, size, *ACCOUNTS[name]) for name, size in seen.parts.items() if name in ACCOUNTS
+    ]
+    if buckets:
+        parts.append(Part("buckets", buckets, "a copy of the gradients", "torch DDP"))
+    slack = seen.reserved - seen.allocated
+    parts.append(Part("slack", slack, "reserved and not in use", "the allocator, replayed"))
+    phases = {"load": seen.phases["load"][0]}
+    training = (seen.phases.get(name, (0, 0))[0] for name in ("forward", "backward", "optimizer"))
+    phases["train"] = max(training) + buckets
+    if "evaluate" in seen.phases:
+        phases["evaluate"] = seen.phases["evaluate"][0] + buckets
+    reserved = seen.reserved + buckets
+    allocated = seen.allocated + buckets
+    return Ledger(
+        parts=tuple(parts),
+        phases=phases,
+        context_bytes=context,
+        reserved_bytes=reserved,
+        low=allocated + context,
+        high=reserved + SLACK_BYTES + round(SLACK_SHARE * reserved) + context,
+        method=method,
+        moment=seen.moment,
+    )
+
+
+def quick(config: Mapping[str, Any] | None, work: Work, gpu: Gpu | None) -> Ledger | None:
+    """Predict for the planner, which asks often: by tape, else by the closed form."""
+    return predict(config, replace(work, accumulation=min(work.accumulation, 2)), gpu)

@@ -1,0 +1,89 @@
+"""The bytes of a tape's sizes, for a model and a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ftspec.compiler.memory.symbols import TOKEN_CHUNK, VOCAB_CHUNK, evaluate
+from ftspec.compiler.memory.tape import Tape
+from ftspec.compiler.memory.trace.calls import Call, inside
+from ftspec.compiler.memory.work import Work
+
+
+def values(work: Work, rows: int) -> dict[str, int]:
+    """Return the value of each symbol; rows: of the batch (the micro-batch, or evaluation's)."""
+    shape = work.shape
+    length = work.length
+    if work.packed:  # packed rows are flattened into one (trl DataCollatorForLanguageModeling)
+        rows, length = 1, rows * length
+    long = length + work.virtual_tokens
+    group = shape.heads // shape.kv_heads
+    counted = work.counted or rows * (length if work.method == "prompt" else length - 1)
+    return {
+        "B": rows,
+        "S": length,
+        "S1": length - 1,
+        "S8": _up(length, 8),
+        "S32": _up(length, 32),
+        "T": long,
+        "T1": long - 1,
+        "T8": _up(long, 8),
+        "v": work.virtual_tokens,
+        "H": shape.hidden,
+        "I": shape.ffn,
+        "K": shape.kv_heads,
+        "G": group,
+        "G2": group + 2,
+        "D": shape.head_dim,
+        "V": shape.vocab,
+        "P": shape.positions,
+        "L": shape.layers,
+        "r": work.rank,
+        "cv": VOCAB_CHUNK,
+        "rv": shape.vocab % VOCAB_CHUNK or VOCAB_CHUNK,
+        "ct": min(counted, TOKEN_CHUNK),
+        "rt": counted % TOKEN_CHUNK or TOKEN_CHUNK,
+    }
+
+
+def sizes(tape: Tape, work: Work, rows: int, capability: tuple[int, ...]) -> list[int]:
+    """Return the bytes of each of the tape's sizes."""
+    symbols = values(work, rows)
+    done: dict[Any, list[int]] = {}
+    found = []
+    for kind, what, *place in tape.sizes:
+        if kind == "product":
+            found.append(evaluate(what, symbols))
+            continue
+        if what not in done:
+            done[what] = _inside(what, symbols, capability)
+        blocks = done[what]
+        found.append(blocks[place[0]] if place[0] < len(blocks) else 0)
+    return found
+
+
+def _inside(
+    what: Sequence[Any], symbols: Mapping[str, int], capability: tuple[int, ...]
+) -> list[int]:
+    name, args, kwargs, out = what
+    call = Call(
+        name,
+        tuple(_value(one, symbols) for one in args),
+        tuple((key, _value(one, symbols)) for key, one in kwargs),
+        tuple(_value(one, symbols) for one in out),
+    )
+    return inside(call, capability)
+
+
+def _value(one: Any, symbols: Mapping[str, int]) -> Any:
+    kind, what = one[0], one[1]
+    if kind == "tensor":
+        return ("tensor", tuple(evaluate(size, symbols) for size in what), *one[2:])
+    if kind == "list":
+        return tuple(_value(item, symbols) for item in what)
+    return evaluate(what, symbols) if kind == "size" else what
+
+
+def _up(size: int, to: int) -> int:
+    return -(-size // to) * to

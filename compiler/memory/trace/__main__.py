@@ -1,0 +1,74 @@
+"""Trace one set-up, as a child process: JSON in on stdin, JSON out on stdout.
+
+In: {"config", "work", "capability", "tapes": folder or null}. Out: the fields of `Peaks`. Libraries
+say much on stdout; the answer is its last line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+
+def main() -> int:
+    """Answer one question."""
+    warnings.filterwarnings("ignore")
+    asked = json.load(sys.stdin)
+    from ftspec.compiler.memory.trace import preload
+    from ftspec.compiler.memory.trace.question import work_of
+
+    preload.libraries()
+    work = work_of(asked["work"])
+    capability = tuple(asked["capability"])
+    answer = traced(asked["config"], work, capability, asked.get("tapes"))
+    print("\n" + json.dumps(asdict(answer)))
+    return 0
+
+
+def traced(config: dict[str, Any], work: Any, capability: Any, folder: str | None) -> Any:
+    """Return the peaks of a set-up, by the cheapest trace that is exact for it."""
+    from ftspec.compiler.memory import tapes
+    from ftspec.compiler.memory.peaks import of_trace, peaks
+    from ftspec.compiler.memory.regime import attention_of, regime, structure
+    from ftspec.compiler.memory.symbols import NotDecodedError
+    from ftspec.compiler.memory.trace.fold import LAYERS, NotFoldedError, fold
+    from ftspec.compiler.memory.trace.record import record
+    from ftspec.compiler.memory.trace.run import trace
+
+    name = regime(config, work, capability)
+    if name is not None:
+        try:
+            tape = record(config, work, attention_of(work, capability).split()[0])
+        except (NotFoldedError, NotDecodedError, AssertionError, ValueError, RuntimeError):
+            pass  # a model that cannot be coded is traced as it is
+        else:
+            if folder:
+                tapes.add(Path(folder), structure(config, work.shape), name, tape)
+            return peaks(tape, work, capability)
+    few = replace(work, accumulation=min(work.accumulation, 2))
+    if work.shape.layers > LAYERS and not work.shape.dense_layers:
+        try:
+            seen = trace(shortened(config, LAYERS), few, capability)
+            return of_trace(seen, fold(seen), work, capability)
+        except NotFoldedError:
+            pass  # blocks of several kinds: every one of them is traced
+    return of_trace(trace(config, few, capability), None, work, capability)
+
+
+def shortened(config: dict[str, Any], layers: int) -> dict[str, Any]:
+    """Return a config of fewer blocks."""
+    cut = dict(config)
+    for key in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
+        if key in cut:
+            cut[key] = layers
+    if cut.get("layer_types"):
+        cut["layer_types"] = cut["layer_types"][:layers]
+    return cut
+
+
+if __name__ == "__main__":
+    sys.exit(main())
