@@ -141,6 +141,8 @@ class MemoryPlan(Part):
     low_bytes: int | None
     high_bytes: int | None
     allocated_peak_bytes: int | None
+    reserved_peak_bytes: int | None
+    moment: str | None
     expected_peak_bytes: int | None
     context_bytes: int | None
     free_bytes: int

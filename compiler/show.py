@@ -68,6 +68,7 @@ def memory_lines(
     peak, low, high = (n / GIB for n in (memory.peak_bytes, memory.low_bytes, memory.high_bytes))
     yield f"memory: {paint(words, style)}: {peak:.1f} GiB at the peak ({low:.1f} to {high:.1f})"
     yield f"        of {free:.1f} GiB free on {where}"
+    yield paint(f"        {_how(plan)}", "dim")
     context = memory.context_bytes or 0
     parts = [*memory.parts.items()]
     if context:
@@ -107,6 +108,21 @@ def _span(speed: Speed) -> str:
     digits = 1 if likely < 10 * unit else 0
     ends = f"{low / unit:.{digits}f} to {high / unit:.{digits}f}"
     return f"about {likely / unit:.{digits}f} {name} ({ends})"
+
+
+WAYS = {
+    "tape": "from a tape of the real libraries",
+    "traced": "from a live trace of the real libraries",
+    "closed-form": "by formula, with a wide margin",
+    "measured": "measured on this machine",
+}
+
+
+def _how(plan: Plan) -> str:
+    """Return how the prediction was made, and in which moment its peak is."""
+    memory = plan.memory
+    moment = f"the peak is in {memory.moment}; " if memory.moment else ""
+    return moment + WAYS.get(memory.method, memory.method)
 
 
 def _count(parameters: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ftspec.compiler.facts.hardware import Hardware
@@ -14,12 +15,13 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 def detect() -> Hardware:
     """Return this machine's hardware. No card, or no driver: the CPU trains, and a note says so.
 
-    What other makers' accelerators there are is looked for only where no NVIDIA card is.
+    What other makers' accelerators there are is looked for only where no NVIDIA card is, and what
+    was measured here before only where one is.
     """
     found = nvidia.detect()
     others = () if found.cards else unmeasured.detect()
     notes = (found.note, unmeasured.note(others))
-    return Hardware(
+    here = Hardware(
         found.cards,
         host_bytes(),
         os.cpu_count() or 1,
@@ -27,6 +29,18 @@ def detect() -> Hardware:
         note="; ".join(note for note in notes if note),
         unmeasured=others,
     )
+    return _recalled(here)
+
+
+def _recalled(here: Hardware) -> Hardware:
+    """Add what was measured on this machine before, or why a damaged file is passed over."""
+    if here.gpu is None:
+        return here
+    from ftspec.runtime.machine import recall
+
+    machine, problem = recall(here.gpu.name)
+    notes = (note for note in (here.note, problem) if note)
+    return replace(here, machine=machine, note="; ".join(notes))
 
 
 def host_bytes(limit: Path = CGROUP_LIMIT) -> int:

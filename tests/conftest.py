@@ -10,6 +10,8 @@ import pytest
 def pytest_configure() -> None:
     """No test asks the hub or reads this machine's cache of it."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["FTSPEC_TRACE"] = "off"
+    os.environ["FTSPEC_CACHE"] = str(Path(tempfile.gettempdir()) / "ftspec-tests-no-cache")
     os.environ["HF_HUB_CACHE"] = str(Path(tempfile.gettempdir()) / "ftspec-tests-no-cache")
 
 

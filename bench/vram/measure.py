@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def digest(config: Path) -> str:
+    """Return a short hash of a model's config.json: a result holds for that config alone."""
+    return sha256(config.read_bytes()).hexdigest()[:12]
+
+
 def read_results(out: Path) -> list[dict[str, Any]]:
     """Return all result lines so far; a line that was cut off is passed over."""
     rows = []
@@ -116,7 +122,8 @@ def measure(archive: Path, options: Options) -> int:
             if _again_alone(job, result):
                 schedule.add(replace(job, alone=True))
                 continue
-            _append(options.out, {"case": job.facts["id"], **stamp, **result})
+            config = digest(options.work / "models" / job.facts["folder"] / "config.json")
+            _append(options.out, {"case": job.facts["id"], "config": config, **stamp, **result})
             _say(job, result)
             if result["exit"] not in (0, OUT_OF_MEMORY):
                 failed.append((job.name, result))

@@ -20,6 +20,7 @@ from weights import listed as tensors
 from ftspec.compiler.emit import emit
 from ftspec.compiler.facts.gpus import find_gpu
 from ftspec.compiler.facts.hardware import Hardware, named
+from ftspec.compiler.memory.predict import Tracer
 from ftspec.compiler.pipeline import compile_spec
 from ftspec.compiler.plan import Plan
 from ftspec.spec.finding import Finding, Severity
@@ -95,15 +96,23 @@ def build(case: Case, root: Path, hardware: Hardware, config: dict[str, Any] | N
 
 
 def predict(
-    case: Case, root: Path, hardware: Hardware, config: dict[str, Any] | None = None
+    case: Case,
+    root: Path,
+    hardware: Hardware,
+    config: dict[str, Any] | None = None,
+    tracer: Tracer | None = None,
 ) -> Plan:
     """Compile a case and return its plan with today's prediction; nothing is emitted.
+
+    tracer: traces what no tape covers, which takes some seconds a case.
 
     Raises CaseError where a finding other than about memory stands against it.
     """
     _write_model(case, root, config)
     parsed = parse(spec_text(case, root), f"{case.id}.yaml")
-    compiled = compile_spec(parsed, root, hardware, project=root / "projects" / case.id)
+    compiled = compile_spec(
+        parsed, root, hardware, project=root / "projects" / case.id, tracer=tracer
+    )
     against = [finding for finding in compiled.findings if _stands_against(finding)]
     if compiled.plan is None or against or compiled.plan.changes:
         said = "; ".join(f"{finding.name}: {finding.title}" for finding in against)

@@ -13,13 +13,14 @@ from capped import NEAR_HIGH, NEAR_LOW
 from capped import read as read_capped
 from cases import SCORE, TUNE, Case
 from grid import grid
-from measure import OUT_OF_MEMORY, read_results
+from measure import OUT_OF_MEMORY, digest, read_results
 from peer_tables import peer_table, t4_table
 from plots import draw
 from prepare import hardware_of, predict
 from tables import GIB, Row
 
 from ftspec import __version__
+from ftspec.compiler.memory.live import LiveTracer
 
 HERE = Path(__file__).resolve().parent
 # What the worker's phases are called in a prediction.
@@ -60,7 +61,7 @@ def joined(
     results: Sequence[dict[str, Any]], folder: Path
 ) -> tuple[list[Row], dict[str, int], list[str]]:
     """Return the newest row of each case and card, the smallest caps that were large enough, and
-    the ids that no case has today.
+    the ids that no case has today, or of models whose config is another today.
     """
     known = {case.id: case for case in (*grid(), *read_capped())}
     newest: dict[tuple[str, str], dict[str, Any]] = {}
@@ -74,9 +75,11 @@ def joined(
             lives[case.id] = min(cap, lives.get(case.id, cap))
         if not cap or cap == (case.cap_gib or 0) * GIB:
             newest[case.id, result["gpu"]] = result
-    rows = [row_of(known[name], result, folder) for (name, _), result in newest.items()]
-    strangers = sorted({result["case"] for result in results} - set(known))
-    return rows, lives, strangers
+    made = {key: row_of(known[key[0]], result, folder) for key, result in newest.items()}
+    rows = [row for row in made.values() if row is not None]
+    strangers = {result["case"] for result in results} - set(known)
+    strangers |= {name for (name, _), row in made.items() if row is None}
+    return rows, lives, sorted(strangers)
 
 
 def outcome(result: dict[str, Any], cap: int | None) -> str:
@@ -95,9 +98,16 @@ def driver_bytes(result: dict[str, Any]) -> int | None:
     return None if reserved is None or context is None else reserved + context
 
 
-def row_of(case: Case, result: dict[str, Any], folder: Path) -> Row:
-    """Return a result beside today's prediction for the card that it was measured on."""
-    memory = predict(case, folder, hardware_of(result["gpu"])).memory
+def row_of(case: Case, result: dict[str, Any], folder: Path) -> Row | None:
+    """Return a result beside today's prediction for the card that it was measured on.
+
+    None where the model's config.json is not the one that was measured.
+    """
+    card = hardware_of(result["gpu"])
+    memory = predict(case, folder, card, tracer=LiveTracer()).memory
+    today = digest(folder / "models" / case.folder / "config.json")
+    if result.get("config", today) != today:
+        return None
     cap = case.cap_gib * GIB if case.cap_gib else None
     phase = result.get("phase") or ""
     return Row(
@@ -151,7 +161,8 @@ def head(results: Iterable[dict[str, Any]], rows: Sequence[Row], strangers: list
         + ", ".join(f"{count} predicted by {way}" for way, count in ways.most_common()),
     ]
     if strangers:
-        lines.append(f"- left out: results of {len(strangers)} cases that the grid no longer has")
+        lines.append(f"- left out: results of {len(strangers)} cases that the grid no longer has, or "
+            "whose model's config.json is another today")
     return "\n".join(lines) + "\n"
 
 

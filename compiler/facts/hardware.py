@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ftspec.compiler.facts.gpus import Gpu
+
+if TYPE_CHECKING:
+    from ftspec.compiler.memory.corrections import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,8 @@ class Hardware:
     """The cards of one node, its host memory (bytes) and cores; no cards: the CPU trains.
 
     `note` says what a reader should know of how it was detected. `unmeasured` names what else is
-    there to compute on, by makers on whose hardware nothing was measured.
+    there to compute on, by makers on whose hardware nothing was measured. `machine` is what
+    `ftspec check --measure` kept of the cards that were detected.
     """
 
     cards: tuple[Card, ...] = ()
@@ -30,6 +35,7 @@ class Hardware:
     detected: bool = True
     note: str = ""
     unmeasured: tuple[str, ...] = ()
+    machine: Machine | None = None
 
     @property
     def gpu(self) -> Gpu | None:
@@ -39,6 +45,12 @@ class Hardware:
         what it can do, the others can.
         """
         return min((card.gpu for card in self.cards), key=_age, default=None)
+
+    @property
+    def known(self) -> Machine | None:
+        """What was measured on this machine of the kind that a plan is made for."""
+        gpu, machine = self.gpu, self.machine
+        return machine if machine and gpu and machine.gpu == gpu.name else None
 
     @property
     def free_bytes(self) -> int:

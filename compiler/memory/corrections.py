@@ -182,10 +182,16 @@ def corrected(memory: MemoryPlan, machine: Machine | None, method: str) -> Memor
     return memory
 
 
+def context_shift(machine: Machine | None, assumed: int) -> int:
+    """Return by how many bytes the context that was measured is larger than the assumed one."""
+    measured = machine.context_bytes if machine else None
+    return 0 if measured is None else measured - assumed
+
+
 def _with_context(memory: MemoryPlan, machine: Machine) -> MemoryPlan:
     if machine.context_bytes is None:
         return memory
-    shift = machine.context_bytes - (memory.context_bytes or 0)
+    shift = context_shift(machine, memory.context_bytes or 0)
     ends = ("peak_bytes", "low_bytes", "high_bytes", "expected_peak_bytes")
     sizes = {name: getattr(memory, name) for name in ends}
     moved = {name: size + shift for name, size in sizes.items() if size is not None}

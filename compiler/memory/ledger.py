@@ -28,10 +28,13 @@ OPTIMIZER_BYTES: dict[str, tuple[float, float]] = {
     "sgd": (0.0, 0.0),
 }
 
-# CUDA context and loaded kernels: 0.749 GiB measured on an H200 (torch 2.11, CUDA 13), 0.138
-# on a T4 (torch 2.10). Other cards are taken to need as much as the larger of their class.
-CONTEXT_BYTES = {(9, 0): round(0.749 * GIB), (7, 5): 141 * MIB}
-DEFAULT_CONTEXT_BYTES = round(0.60 * GIB)
+# CUDA context and loaded kernels, in MiB by compute capability, and how sure that is. 9.0: on an
+# H200 (driver 580, CUDA 13, torch 2.11), the same to 2 MiB in 68 runs of bench/vram's `tune` cases;
+# cuDNN's attention and LLM.int8() load more. 7.5: 79 public runs on a T4 (torch 2.10 to 2.14).
+# Other cards are taken to lie between these.
+CONTEXT_MIB = {(9, 0): (742, 8), (7, 5): (141, 16)}
+UNMEASURED_MIB = (600, 250)
+CUDNN_MIB, INT8_MIB = 16, 64
 
 # A margin, not a fit: it holds the fourteen peaks measured so far (bench/methods/RESULTS.md says
 # why they are not blind).
@@ -129,12 +132,24 @@ def predict(work: Work, gpu: Gpu | None) -> Ledger:
     if work.eval_batch:
         phases["evaluate"] = static + _evaluation(work)
     parts = (weights, adapters, gradients, optimizer, activations, loss, workspace)
-    return Ledger(tuple(part for part in parts if part.bytes), phases, context_bytes(gpu))
+    return Ledger(tuple(part for part in parts if part.bytes), phases, context_bytes(gpu, work))
 
 
-def context_bytes(gpu: Gpu | None) -> int:
-    """Return what the CUDA context takes on a kind of card before the first tensor."""
-    return CONTEXT_BYTES.get(gpu.capability, DEFAULT_CONTEXT_BYTES) if gpu else 0
+def context_bytes(gpu: Gpu | None, work: Work | None = None) -> int:
+    """Return what the CUDA context takes of a kind of card, with the kernels that `work` loads."""
+    if gpu is None:
+        return 0
+    size, _ = CONTEXT_MIB.get(gpu.capability, UNMEASURED_MIB)
+    if work is not None and gpu.capability == (9, 0):
+        size += CUDNN_MIB * (work.attention == "sdpa") + INT8_MIB * (work.quantization == "int8")
+    return size * MIB
+
+
+def context_spread(gpu: Gpu | None) -> int:
+    """Return by how much the context may differ from `context_bytes`, either way."""
+    if gpu is None:
+        return 0
+    return CONTEXT_MIB.get(gpu.capability, UNMEASURED_MIB)[1] * MIB
 
 
 def _weights(work: Work) -> Part:

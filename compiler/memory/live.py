@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from ftspec.compiler.memory import tapes
@@ -34,6 +33,7 @@ class LiveTracer:
         self, config: Mapping[str, Any], work: Work, capability: tuple[int, ...]
     ) -> Peaks | None:
         """Return the peaks, or None: `failed` says why."""
+        self.failed = ""
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:
             self.failed = (
@@ -41,33 +41,42 @@ class LiveTracer:
             )
             return None
         self.say("no tape covers this set-up: tracing it once, which takes some seconds")
-        *_, folder = tapes.folders()
+        folder = tapes.own_folder()
         question = {
             "config": dict(config),
             "work": as_json(work),
             "capability": list(capability),
-            "tapes": str(folder),
+            "tapes": None if folder is None else str(folder.absolute()),
         }
         return self._ask(question)
 
     def _ask(self, question: Mapping[str, Any]) -> Peaks | None:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "ftspec.compiler.memory.trace"],
+                [sys.executable, "-P", "-m", "ftspec.compiler.memory.trace"],
                 input=json.dumps(question),
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
-                cwd=Path.home(),
                 check=False,
             )
-            answer = json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout else None
-        except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             self.failed = f"the trace failed: {type(error).__name__}"
             return None
-        if done.returncode != 0 or not isinstance(answer, dict):
+        seen = _answer(done.stdout) if done.returncode == 0 else None
+        if seen is None:
             last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
             self.failed = f"the trace failed: {last[0][:200]}"
             return None
-        phases = {name: tuple(pair) for name, pair in answer["phases"].items()}
+        tapes.find.cache_clear()  # what was traced may be a tape by now
+        return seen
+
+
+def _answer(text: str) -> Peaks | None:
+    """Return the peaks that the last line of the child's output says; None where it is no such."""
+    try:
+        answer = json.loads(text.strip().splitlines()[-1])
+        phases = {name: (low, high) for name, (low, high) in answer["phases"].items()}
         return Peaks(**{**answer, "phases": phases})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None

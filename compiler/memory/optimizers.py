@@ -71,13 +71,13 @@ def _bits(bits: int, paged: bool) -> Callable[[Parameter], Need]:
 
 
 def _adafactor(p: Parameter) -> Need:
-    """Rows' and columns' means for a matrix; three float32 copies while it steps."""
+    """Rows' and columns' means for a matrix, and the weight's RMS; float32 copies while it steps."""
     n = p.elements
     wide = () if p.bytes_each == 4 else (4 * n, 4 * n)  # gradient and weight in float32
     if len(p.shape) < 2:
-        return Need(state=(4 * n,), passing=(*wide, 4 * n, 4 * n))
+        return Need(state=(4 * n, 4), passing=(*wide, 4 * n, 4 * n))
     rows, columns = n // p.shape[-1], n // p.shape[-2]
-    return Need(state=(4 * rows, 4 * columns), passing=(*wide, 4 * n, 4 * n))
+    return Need(state=(4 * rows, 4 * columns, 4), passing=(*wide, 4 * n, 4 * n))
 
 
 OPTIMIZERS: Mapping[str, Callable[[Parameter], Need]] = MappingProxyType(

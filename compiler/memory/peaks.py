@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from ftspec.compiler.memory.replay import PHASE, replay
 from ftspec.compiler.memory.simulate import Setting, events, paged_bytes
 from ftspec.compiler.memory.sizes import sizes
 from ftspec.compiler.memory.tape import Player, Tape
-from ftspec.compiler.memory.trace.calls import inside
+from ftspec.compiler.memory.trace.calls import Call, inside
 from ftspec.compiler.memory.trace.cards import Capability
 from ftspec.compiler.memory.trace.workspaces import cublas_workspace, cublaslt_workspace
 from ftspec.compiler.memory.work import Work
@@ -38,7 +39,7 @@ class Peaks:
 def peaks(tape: Tape, work: Work, capability: Capability) -> Peaks:
     """Return the peaks of a run of `work`, by the tape of its regime."""
     at_training = sizes(tape, work, work.batch, tuple(capability))
-    at_evaluation = sizes(tape, work, work.eval_batch, tuple(capability)) if work.eval_batch else []
+    at_evaluation = _evaluated(tape, work, capability) if work.eval_batch else []
     setting = setting_of(work, capability)
     player = Player(tape, at_training, setting.layers)
     made = list(events(player, at_training, setting, at_evaluation))
@@ -53,6 +54,10 @@ def peaks(tape: Tape, work: Work, capability: Capability) -> Peaks:
     )
 
 
+def _evaluated(tape: Tape, work: Work, capability: Capability) -> list[int]:
+    return sizes(tape, work, work.eval_batch, tuple(capability), training=False)
+
+
 def of_trace(seen: Any, tape: Tape | None, work: Work, capability: Capability) -> Peaks:
     """Return the peaks of a live trace: by its fold over few blocks, or as it stands."""
     if tape is not None:
@@ -62,7 +67,7 @@ def of_trace(seen: Any, tape: Tape | None, work: Work, capability: Capability) -
         made = list(events(player, known, setting))
         kinds, paged = player.kinds, paged_bytes(tape, known, setting)
     else:
-        made, kinds, paged = *_as_it_stands(seen.events), 0
+        made, kinds, paged = *_as_it_stands(seen.events, seen.gradients), 0
     replayed = replay(made)
     return Peaks(
         allocated=replayed.allocated_peak,
@@ -74,25 +79,27 @@ def of_trace(seen: Any, tape: Tape | None, work: Work, capability: Capability) -
     )
 
 
-def _traced_size(size: Any, calls: Any, capability: Capability) -> int:
+def _traced_size(size: Any, calls: list[Call], capability: Capability) -> int:
     if size[0] == "bytes":
         return int(size[1])
-    return inside(calls[size[1]], tuple(capability))[size[2]]
+    return int(inside(calls[size[1]], capability)[size[2]])
 
 
 def _as_it_stands(
-    traced: list[tuple[int, int, str]],
+    traced: list[tuple[int, int, str]], gradients: Mapping[int, str]
 ) -> tuple[list[tuple[int, int | str]], dict[int, str]]:
     """Return a whole trace's events with phases, and each allocation's account."""
     phase = {"micro": "forward", "clip": "optimizer", "optimizer": "optimizer"}
     made: list[tuple[int, int | str]] = []
     kinds: dict[int, str] = {}
+    segment = ""
     for key, size, tag in traced:
         if key != -1:
             made.append((key, size))
             if size >= 0:
-                kinds[key] = _account_of(tag)
+                kinds[key] = "gradients" if key in gradients else _account_of(segment, tag)
             continue
+        segment = tag
         name = phase.get(tag.split()[2]) if tag.startswith("step ") else None
         name = {"load": "load", "turn": "backward", "evaluate": "evaluate"}.get(tag, name)
         if name:
@@ -100,15 +107,15 @@ def _as_it_stands(
     return made, kinds
 
 
-def _account_of(tag: str) -> str:
+def _account_of(segment: str, tag: str) -> str:
     first = tag.split(":")[0]
     if first == "base":
         return "adapters" if ".lora_" in tag or "prompt_encoder" in tag else "base_weights"
     if first in ("workspace", "input"):
         return "workspace" if first == "workspace" else "batch"
-    if first == "optimizer":
-        return "optimizer"
-    return account("", tag)
+    if first in ("optimizer", "clip"):
+        return "optimizer" if first == "optimizer" else "gradients"
+    return account(segment, tag)
 
 
 def setting_of(work: Work, capability: Capability) -> Setting:

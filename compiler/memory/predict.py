@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from ftspec.compiler.facts.gpus import Gpu
@@ -12,7 +11,9 @@ from ftspec.compiler.memory import tapes
 from ftspec.compiler.memory.accounts import ACCOUNTS
 from ftspec.compiler.memory.ledger import Ledger, Part
 from ftspec.compiler.memory.peaks import Peaks, peaks
+from ftspec.compiler.memory.quick import quick_peaks
 from ftspec.compiler.memory.regime import regime, structure
+from ftspec.compiler.memory.tape import Tape
 from ftspec.compiler.memory.work import Work
 
 MIB = 2**20
@@ -22,7 +23,9 @@ SLACK_BYTES, SLACK_SHARE = 80 * MIB, 0.02
 
 
 class Tracer(Protocol):
-    """Traces a set-up live, where no tape covers it."""
+    """Traces a set-up live, where no tape covers it; `failed` says why the last one gave none."""
+
+    failed: str
 
     def __call__(
         self, config: Mapping[str, Any], work: Work, capability: tuple[int, ...]
@@ -54,16 +57,20 @@ def covered(work: Work) -> bool:
 
 
 def _by_tape(config: Mapping[str, Any], work: Work, gpu: Gpu) -> Ledger | None:
-    name = regime(config, work, gpu.capability)
-    tape = tapes.find(structure(config, work.shape), name) if name is not None else None
+    tape = _tape(config, work, gpu)
     if tape is None:
         return None
     return of_peaks(peaks(tape, work, gpu.capability), work, gpu, "tape")
 
 
+def _tape(config: Mapping[str, Any], work: Work, gpu: Gpu) -> Tape | None:
+    name = regime(config, work, gpu.capability)
+    return tapes.find(structure(config, work.shape), name) if name is not None else None
+
+
 def of_peaks(seen: Peaks, work: Work, gpu: Gpu, method: str) -> Ledger:
     """Make a ledger of what a replay saw; another rank's gradients lie beside (DDP's buckets)."""
-    context = closed.context_bytes(gpu)
+    context, spread = closed.context_bytes(gpu, work), closed.context_spread(gpu)
     buckets = seen.parts.get("gradients", 0) if work.ranks > 1 else 0
     parts = [
         Part(name, size, *ACCOUNTS[name]) for name, size in seen.parts.items() if name in ACCOUNTS
@@ -77,6 +84,7 @@ def of_peaks(seen: Peaks, work: Work, gpu: Gpu, method: str) -> Ledger:
     phases["train"] = max(training) + buckets
     if "evaluate" in seen.phases:
         phases["evaluate"] = seen.phases["evaluate"][0] + buckets
+    phases |= _after(seen, work)
     reserved = seen.reserved + buckets
     allocated = seen.allocated + buckets
     return Ledger(
@@ -84,13 +92,32 @@ def of_peaks(seen: Peaks, work: Work, gpu: Gpu, method: str) -> Ledger:
         phases=phases,
         context_bytes=context,
         reserved_bytes=reserved,
-        low=allocated + context,
-        high=reserved + SLACK_BYTES + round(SLACK_SHARE * reserved) + context,
+        low=allocated + context - spread,
+        high=reserved + SLACK_BYTES + round(SLACK_SHARE * reserved) + context + spread,
         method=method,
         moment=seen.moment,
     )
 
 
+RESTING = ("base_weights", "adapters", "optimizer", "workspace")
+
+
+def _after(seen: Peaks, work: Work) -> dict[str, int]:
+    """Return what saving and chatting hold; merging happens on the host.
+
+    Saving copies tensors to the host one by one. Generation keeps two bytes for each key and
+    value of every block, for as many tokens as rows have.
+    """
+    loaded = sum(seen.parts.get(name, 0) for name in ("base_weights", "adapters"))
+    cache = 2 * 2 * work.shape.layers * work.shape.kv_width * work.length
+    resting = sum(seen.parts.get(name, 0) for name in RESTING)
+    return {"save": resting, "generate": loaded + cache}
+
+
 def quick(config: Mapping[str, Any] | None, work: Work, gpu: Gpu | None) -> Ledger | None:
-    """Predict for the planner, which asks often: by tape, else by the closed form."""
-    return predict(config, replace(work, accumulation=min(work.accumulation, 2)), gpu)
+    """Predict for the planner, which asks often: by tape without a replay, else by closed form."""
+    if gpu is not None and config is not None:
+        tape = _tape(config, work, gpu)
+        if tape is not None:
+            return of_peaks(quick_peaks(tape, work, gpu.capability), work, gpu, "tape")
+    return closed.predict(work, gpu) if covered(work) else None

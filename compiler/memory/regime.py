@@ -56,7 +56,8 @@ def regime(config: Mapping[str, Any], work: Work, capability: tuple[int, ...]) -
     if windowed(config, work) and work.attention == "sdpa":
         return None
     preset = _preset(work)
-    rare = (
+    single = work.shape.kv_heads == 1  # its transposes are contiguous: copies are left out
+    rare = single or (
         work.dora
         or work.bias != "none"
         or work.modules_to_save

@@ -8,10 +8,11 @@ from typing import Any
 from ftspec.compiler.memory.symbols import TOKEN_CHUNK, VOCAB_CHUNK, evaluate
 from ftspec.compiler.memory.tape import Tape
 from ftspec.compiler.memory.trace.calls import Call, inside
+from ftspec.compiler.memory.trace.cards import Capability
 from ftspec.compiler.memory.work import Work
 
 
-def values(work: Work, rows: int) -> dict[str, int]:
+def values(work: Work, rows: int, *, training: bool = True) -> dict[str, int]:
     """Return the value of each symbol; rows: of the batch (the micro-batch, or evaluation's)."""
     shape = work.shape
     length = work.length
@@ -19,7 +20,9 @@ def values(work: Work, rows: int) -> dict[str, int]:
         rows, length = 1, rows * length
     long = length + work.virtual_tokens
     group = shape.heads // shape.kv_heads
-    counted = work.counted or rows * (length if work.method == "prompt" else length - 1)
+    counted = rows * (length if work.method == "prompt" else length - 1)
+    if training and work.counted:
+        counted = min(counted, work.counted)
     return {
         "B": rows,
         "S": length,
@@ -47,9 +50,11 @@ def values(work: Work, rows: int) -> dict[str, int]:
     }
 
 
-def sizes(tape: Tape, work: Work, rows: int, capability: tuple[int, ...]) -> list[int]:
-    """Return the bytes of each of the tape's sizes."""
-    symbols = values(work, rows)
+def sizes(
+    tape: Tape, work: Work, rows: int, capability: Capability, *, training: bool = True
+) -> list[int]:
+    """Return the bytes of each of the tape's sizes, in training or in evaluation."""
+    symbols = values(work, rows, training=training)
     done: dict[Any, list[int]] = {}
     found = []
     for kind, what, *place in tape.sizes:
@@ -63,9 +68,7 @@ def sizes(tape: Tape, work: Work, rows: int, capability: tuple[int, ...]) -> lis
     return found
 
 
-def _inside(
-    what: Sequence[Any], symbols: Mapping[str, int], capability: tuple[int, ...]
-) -> list[int]:
+def _inside(what: Sequence[Any], symbols: Mapping[str, int], capability: Capability) -> list[int]:
     name, args, kwargs, out = what
     call = Call(
         name,

@@ -21,8 +21,9 @@ LEAST_LAYERS = 4
 INPUT = "input"  # the phase under which a pass's own inputs are released
 
 # An operation of a segment. An allocation: (size, tag), indices of the tape's tables. A release:
-# (phase, where, index): phase `F` or `B` of a block, or a segment's name; where: the distance in
-# layers, or a role where the block is not a neighbour (`middle`: all of them); index: which allocation of that segment.
+# (phase, where, index): phase `P`, `F` or `B` of a block, or a segment's name; where: the distance
+# in layers, a role where the block is not a neighbour (`middle`: all of them), "" where there is no
+# block; index: which allocation of that segment.
 Op = tuple[int, int] | tuple[str, int | str, int]
 Segment = tuple[Op, ...]
 Event = tuple[int, Any]  # (key, bytes), (key, -1) or (PHASE, name): see `replay`
@@ -113,14 +114,19 @@ class Player:
         self.kinds[self.key] = kind
         return self.key, size
 
-    def play(self, name: str) -> tuple[list[Event], list[int]]:
-        """Return the events of a pass, and the keys of the gradients that it leaves."""
+    def play(self, name: str, *, marks: bool = False) -> tuple[list[Event], list[int]]:
+        """Return the events of a pass, and the keys of the gradients that it leaves.
+
+        marks: with a (PHASE, segment) where each segment begins, instead of where backward does.
+        """
         segments = self.tape.passes[name]
         made: dict[tuple[str, int | None], list[int]] = {}
         events: list[Event] = []
         alive: dict[int, None] = {}
         for segment, layer in order(segments, self.layers):
-            if segment == "turn" and name != "evaluate":
+            if marks:
+                events.append((PHASE, segment))
+            elif segment == "turn" and name != "evaluate":
                 events.append((PHASE, "backward"))
             phase = segment[0] if layer is not None else segment
             keys = made.setdefault((phase, layer), [])

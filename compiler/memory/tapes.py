@@ -7,8 +7,9 @@ for each regime.
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
@@ -16,10 +17,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ftspec.compiler.memory import corrections
 from ftspec.compiler.memory.tape import Base, Op, Tape, Trained
 
 SHIPPED = Path(__file__).with_name("tapes")
 FORMAT = 1
+# What a damaged archive, or a member that is no tape, raises.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+)
 
 
 def file_name(structure: str) -> str:
@@ -35,9 +42,15 @@ def member_name(regime: str) -> str:
 def folders() -> Iterator[Path]:
     """Yield where tapes lie: those shipped, then this machine's own."""
     yield SHIPPED
-    cache = os.environ.get("FTSPEC_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    yield Path(cache or f"{base}/ftspec").expanduser() / "tapes"
+    own = own_folder()
+    if own is not None:
+        yield own
+
+
+def own_folder() -> Path | None:
+    """Return where this machine's own tapes lie; None where nobody is at home."""
+    path = corrections.file_path()
+    return None if path is None else path.with_name("tapes")
 
 
 @lru_cache(maxsize=64)
@@ -48,27 +61,37 @@ def find(structure: str, regime: str) -> Tape | None:
             with zipfile.ZipFile(folder / file_name(structure)) as archive:
                 text = archive.read(member_name(regime))
             return from_json(json.loads(text))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        except (OSError, *DAMAGED):
             continue
     return None
 
 
 def add(folder: Path, structure: str, regime: str, tape: Tape) -> None:
-    """Write a tape into a folder's file; one of the same regime is replaced."""
+    """Write a tape into a folder's file; one of the same regime is replaced, as is a broken file.
+
+    Raises OSError where it cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(structure)
-    members: dict[str, bytes] = {}
-    if path.exists():
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+    members = _members(path)
     text = json.dumps(to_json(tape), separators=(",", ":"), ensure_ascii=True)
     members[member_name(regime)] = text.encode()
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in sorted(members):
-            # The date is the format's first, so that the same tapes give the same bytes.
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), members[name], 8, 9)
-    partial.replace(path)
+    # In a folder beside it: another process may write the same file.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.stem}.") as beside:
+        partial = Path(beside) / path.name
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name in sorted(members):
+                # The date is the format's first, so that the same tapes give the same bytes.
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), members[name], 8, 9)
+        partial.replace(path)
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except (FileNotFoundError, *DAMAGED):
+        return {}
 
 
 def to_json(tape: Tape) -> dict[str, Any]:
@@ -108,7 +131,7 @@ def from_json(data: Mapping[str, Any]) -> Tape:
             for name, shape, each, embedding, block in data["trained"]
         ),
         passes={
-            name: {key: segments[place] for key, place in chosen.items()}  # type: ignore[misc]
+            name: {key: segments[place] for key, place in chosen.items()}
             for name, chosen in data["passes"].items()
         },
         gradients={name: tuple(places) for name, places in data["gradients"].items()},

@@ -14,9 +14,9 @@ class Work:
     """One training set-up; batch and length are of the micro-batch, in rows and tokens.
 
     dtype: how the base is stored. autocast: the low-precision compute type, or None.
-    checkpointing: False, True or "selective". packed: several rows lie in one sequence. padded: rows
-    of a batch may differ in length, so that it has a mask. counted: positions of the worst batch that
-    count in the loss; 0: all.
+    checkpointing: False, True or "selective". packed: several rows lie in one sequence. padded:
+    rows of a batch may differ in length, so that it has a mask. counted: positions of the worst
+    batch that count in the loss; 0: all.
     """
 
     shape: Shape

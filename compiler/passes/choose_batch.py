@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from ftspec.compiler.draft import Draft
+from ftspec.compiler.memory.corrections import context_shift
 from ftspec.compiler.memory.ledger import Ledger
 from ftspec.compiler.memory.ledger import predict as closed_form
 from ftspec.compiler.memory.predict import predict, quick
@@ -14,6 +15,7 @@ from ftspec.compiler.rules import effective_batch_lost
 
 GUIDE_MICRO, GUIDE_ACCUMULATION = 4, 4
 RECOMPUTE = 4 / 3  # a second forward pass beside forward and backward
+ROOMY = 0.75  # of what is free: under it, what the allocator reserves need not be replayed
 LESS_STORED = "float32 does not fit; in bfloat16 an Adam step of 1e-5 moves 2 % of the weights"
 SATURATES = {"cuda": 1500, "cpu": 30}  # tokens of a micro-batch at which half the rate is reached
 
@@ -155,21 +157,38 @@ def _fastest(draft: Draft, work: Work, per_rank: int) -> tuple[tuple[int, bool |
     """Return the cheapest (micro-batch, checkpointing) that fits, else the smallest; and which."""
     candidates = _candidates(draft, per_rank)
     fitting = [item for item in candidates if _fits(draft, work, per_rank, *item)]
-    if not fitting:
-        return candidates[-1], False
-    return min(fitting, key=lambda item: _cost(draft, *item)), True
+    for item in sorted(fitting, key=lambda item: _cost(draft, *item)):
+        roomy = _fits(draft, work, per_rank, *item, share=ROOMY)
+        if roomy or _fits(draft, work, per_rank, *item, replayed=True):
+            return item, True
+    return candidates[-1], False
 
 
-def _fits(draft: Draft, work: Work, per_rank: int, micro: int, checkpointing: bool | str) -> bool:
+def _fits(
+    draft: Draft,
+    work: Work,
+    per_rank: int,
+    micro: int,
+    checkpointing: bool | str,
+    *,
+    replayed: bool = False,
+    share: float = 1.0,
+) -> bool:
+    """Whether a batch fits into a share of what is free.
+
+    replayed: with what the allocator reserves, which takes longer.
+    """
     trial = replace(
         work,
         batch=micro,
         accumulation=_accumulation(draft, per_rank, micro, 1),
         checkpointing=checkpointing,
         eval_batch=micro,
+        counted=_counted(draft, micro),
     )
-    ledger = quick(draft.model.config, trial, draft.hardware.gpu)
-    return ledger is not None and _total(draft, ledger) <= free_bytes(draft)
+    ask = predict if replayed else quick
+    ledger = ask(draft.model.config, trial, draft.hardware.gpu)
+    return ledger is not None and _total(draft, ledger) <= share * free_bytes(draft)
 
 
 def _may_store_less(draft: Draft) -> bool:
@@ -181,7 +200,8 @@ def _may_store_less(draft: Draft) -> bool:
 
 def _total(draft: Draft, ledger: Ledger) -> int:
     spread = len(draft.hardware.cards) if draft["hardware.split_model"] else 1
-    return ledger.high_bytes // spread
+    shift = context_shift(draft.hardware.known, ledger.context_bytes)
+    return (ledger.high_bytes + shift) // spread
 
 
 def free_bytes(draft: Draft) -> int:
@@ -239,6 +259,20 @@ def _plain_work(draft: Draft, parameters: int) -> Work:
     )
 
 
+def _counted(draft: Draft, micro: int) -> int:
+    """Return how many positions of a batch count in the loss at most; 0: as many as there are.
+
+    The rows with most to learn, together. A row's first token is never predicted.
+    """
+    lengths = draft.lengths
+    if lengths is None or draft["data.packing"] or len(lengths.tokens) < lengths.of_rows:
+        return 0
+    limit = draft["data.max_length"]
+    pairs = zip(lengths.tokens, lengths.supervised, strict=True)
+    learnt = sorted((min(some, min(every, limit) - 1) for every, some in pairs), reverse=True)
+    return max(1, sum(learnt[:micro]))
+
+
 def _padded(draft: Draft) -> bool:
     """Whether rows of a batch may differ in length; they do where lengths are not known."""
     if draft.lengths is None or draft["data.packing"]:
@@ -264,6 +298,7 @@ def _final(draft: Draft, work: Work) -> Work:
     return replace(
         work,
         batch=draft["train.batch_size"],
+        counted=_counted(draft, draft["train.batch_size"]),
         accumulation=draft["train.gradient_accumulation"],
         checkpointing=draft["train.activation_checkpointing"],
         eval_batch=draft["train.eval_batch_size"] if draft["data.eval_from"] != "none" else 0,

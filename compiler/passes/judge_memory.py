@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from ftspec.compiler.draft import Draft
+from ftspec.compiler.memory.corrections import corrected
+from ftspec.compiler.memory.predict import quick
 from ftspec.compiler.memory.work import DTYPE_BYTES
 from ftspec.compiler.passes.choose_batch import free_bytes
 from ftspec.compiler.plan import MemoryPlan
@@ -11,7 +16,7 @@ from ftspec.compiler.rules import does_not_fit, memory_unknown, tight
 
 def judge_memory(draft: Draft) -> Draft:
     """Add the verdict, and a finding where it is not `fits`."""
-    memory = _memory(draft)
+    memory = corrected(_memory(draft), draft.hardware.known, draft["method.type"])
     draft = draft.put("memory", memory, "predicted")
     ways = ways_out(draft)
     draft = draft.found(*does_not_fit.find((memory, draft.hardware, ways)))
@@ -50,6 +55,8 @@ def _memory(draft: Draft) -> MemoryPlan:
             low_bytes=None,
             high_bytes=None,
             allocated_peak_bytes=None,
+            reserved_peak_bytes=None,
+            moment=None,
             expected_peak_bytes=None,
             context_bytes=None,
             free_bytes=free,
@@ -80,7 +87,9 @@ def _memory(draft: Draft) -> MemoryPlan:
         low_bytes=low,
         high_bytes=high,
         allocated_peak_bytes=on_one(ledger.allocated_peak_bytes + context) - context,
-        expected_peak_bytes=peak,
+        reserved_peak_bytes=peak - context if ledger.reserved_bytes else None,
+        moment=ledger.moment or None,
+        expected_peak_bytes=context + round((peak - context) * _expected_share(draft)),
         context_bytes=ledger.context_bytes,
         free_bytes=free,
         parts={part.name: part.bytes // spread for part in ledger.parts},
@@ -94,8 +103,26 @@ def _memory(draft: Draft) -> MemoryPlan:
     )
 
 
+def _expected_share(draft: Draft) -> float:
+    """Return the expected batch's peak as a share of the worst batch's.
+
+    The longest of m rows lies, on average, near the quantile m / (m + 1) of their lengths.
+    """
+    work, lengths = draft.work, draft.lengths
+    if work is None or lengths is None or work.packed:
+        return 1.0
+    usual = min(work.length, lengths.quantile(work.batch / (work.batch + 1)))
+    ask = partial(quick, draft.model.config, gpu=draft.hardware.gpu)
+    worst, expected = ask(work), ask(replace(work, length=max(2, usual), counted=0))
+    if worst is None or expected is None:
+        return 1.0
+    return min(1.0, expected.allocated_peak_bytes / worst.allocated_peak_bytes)
+
+
 def _why_unknown(draft: Draft) -> str:
     shape = draft.model.shape
+    if draft.tracer is not None and draft.tracer.failed:
+        return draft.tracer.failed
     if shape is None:
         return draft.model.note or "the model's shape is not known"
     if draft.model.parameters is None and shape.family is not None:

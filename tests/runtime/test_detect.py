@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from ftspec.compiler.facts.hardware import Hardware
+from ftspec.compiler.memory import corrections
 from ftspec.runtime import nvidia, unmeasured
 from ftspec.runtime.hardware import detect, host_bytes
 
@@ -339,3 +340,24 @@ def test_a_control_group_limits_the_hosts_memory(tmp_path: Path) -> None:
     assert host_bytes(limit) == whole
     limit.write_text(f"{GIB}\n")
     assert host_bytes(limit) == min(GIB, whole)
+
+
+def test_what_was_measured_here_before_comes_with_the_cards(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTSPEC_CACHE", str(tmp_path))
+    monkeypatch.setattr("ftspec.runtime.machine.torch_here", lambda: None)
+    kept = corrections.Machine(
+        gpu="NVIDIA A10", driver="580.159.04", torch="2.13.0", context_bytes=5 * MIB
+    )
+    corrections.keep(tmp_path / "machine.json", kept)
+    assert detect().machine is None
+    machine.boards = [Board("NVIDIA A100")]
+    assert detect().machine is None
+    machine.boards = [Board("NVIDIA A10")]
+    found = detect()
+    assert (found.machine, found.known, found.note) == (kept, kept, "")
+    assert replace(found, cards=()).known is None
+    (tmp_path / "machine.json").write_text("{")
+    assert detect().machine is None
+    assert "machine.json` is passed over" in detect().note

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ def traced(config: dict[str, Any], work: Any, capability: Any, folder: str | Non
     from ftspec.compiler.memory import tapes
     from ftspec.compiler.memory.peaks import of_trace, peaks
     from ftspec.compiler.memory.regime import attention_of, regime, structure
-    from ftspec.compiler.memory.symbols import NotDecodedError
     from ftspec.compiler.memory.trace.fold import LAYERS, NotFoldedError, fold
     from ftspec.compiler.memory.trace.record import record
     from ftspec.compiler.memory.trace.run import trace
@@ -43,14 +43,17 @@ def traced(config: dict[str, Any], work: Any, capability: Any, folder: str | Non
     if name is not None:
         try:
             tape = record(config, work, attention_of(work, capability).split()[0])
-        except (NotFoldedError, NotDecodedError, AssertionError, ValueError, RuntimeError):
+        except Exception:  # noqa: BLE001
             pass  # a model that cannot be coded is traced as it is
         else:
             if folder:
-                tapes.add(Path(folder), structure(config, work.shape), name, tape)
+                with suppress(OSError):  # a full or read-only disk: the answer counts
+                    tapes.add(Path(folder), structure(config, work.shape), name, tape)
             return peaks(tape, work, capability)
     few = replace(work, accumulation=min(work.accumulation, 2))
-    if work.shape.layers > LAYERS and not work.shape.dense_layers:
+    # A prefix's own tensors are as wide as all blocks together.
+    alike = not work.shape.dense_layers and work.method != "prefix"
+    if work.shape.layers > LAYERS and alike:
         try:
             seen = trace(shortened(config, LAYERS), few, capability)
             return of_trace(seen, fold(seen), work, capability)

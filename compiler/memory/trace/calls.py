@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ftspec.compiler.memory.trace.cards import Capability
 from ftspec.compiler.memory.trace.workspaces import WORKSPACES
 
 
@@ -44,7 +45,7 @@ class _Described:
         return len(self.shape)
 
 
-def inside(call: Call, capability: tuple[int, int]) -> list[int]:
+def inside(call: Call, capability: Capability) -> list[int]:
     """Return the bytes of each block that an operation allocates inside of itself."""
     args = tuple(_tensor(one) for one in call.args)
     kwargs = {name: _tensor(one) for name, one in call.kwargs}

@@ -191,7 +191,7 @@ def _softmax(
     _stacklevel: int = 3,
     dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """CUDA casts float16 inside the softmax (half_to_float, ATen SoftMax.cpp); the CPU before it."""
+    """Cast float16 inside the softmax as CUDA does (half_to_float, ATen SoftMax.cpp)."""
     if dtype == torch.float32 and input.dtype == torch.float16:
         return ATEN._softmax(input, dim, True)
     return _SOFTMAX(input, dim=dim, dtype=dtype)

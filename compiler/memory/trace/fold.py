@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from ftspec.compiler.memory.tape import Base, Op, Segment, Tape, Trained, role
-from ftspec.compiler.memory.trace.run import Events, Trace
+
+if TYPE_CHECKING:  # it imports torch
+    from ftspec.compiler.memory.trace.run import Events, Trace
 
 LAYERS = 7  # two at each end, and three in the middle to compare
 _BLOCK = re.compile(r"\.(\d+)\.")
@@ -128,9 +131,17 @@ def _encode(
                 op = _release(made[key], part.layer, trace.layers)
                 if op[1] != "middle" or op not in ops:  # once for all blocks in the middle
                     ops.append(op)
-        encoded[part.phase, part.layer] = ops
+        encoded[part.phase, part.layer] = _ordered(ops)
         kept[part.phase, part.layer] = mine
     return encoded, kept
+
+
+def _ordered(ops: list[Op]) -> list[Op]:
+    """Put releases that follow each other into one order: theirs is not the same in each block."""
+    found: list[Op] = []
+    for releases, run in groupby(ops, key=lambda op: len(op) == 3):
+        found += sorted(run, key=str) if releases else run
+    return found
 
 
 def _release(at: tuple[str, int | None, int], layer: int | None, layers: int) -> Op:

@@ -1,4 +1,4 @@
-"""Record tapes: trace a model whose widths are coded, fold its blocks, and read the symbols back."""
+"""Record tapes: trace a model whose widths are coded, fold its blocks, read the symbols back."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ Events = list[tuple[int, int, str]]
 class Trace:
     """What a trace saw.
 
-    trained: (name, shape, bytes an element, of an embedding?) of each trained parameter. gradients: the keys
-    of their gradients' storages -> the parameter. calls: operations with memory inside of them.
-    workspaces: cuBLAS's, by the thread that has it.
+    trained: (name, shape, bytes an element, of an embedding?) of each trained parameter.
+    gradients: the keys of their gradients' storages -> the parameter. calls: operations with memory
+    inside of them. workspaces: cuBLAS's, by the thread that has it.
     """
 
     events: Events
@@ -120,7 +120,7 @@ def layers_of(model: torch.nn.Module) -> list[torch.nn.Module]:
     """Return the decoder's blocks: the longest list of modules of one kind."""
     lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m)]
     base = [m for m in lists if len({type(one).__name__ for one in m}) == 1]
-    return list(max(base or lists, key=len))
+    return max((list(m) for m in base or lists), key=len)
 
 
 def watch_layers(recorder: Recorder, model: torch.nn.Module) -> None:

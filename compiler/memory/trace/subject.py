@@ -48,7 +48,8 @@ def meta_model(config: Mapping[str, Any], work: Work, overrides: Mapping[str, An
 def _override(settings: Any, overrides: Mapping[str, Any]) -> None:
     kinds = getattr(settings, "layer_types", None)
     for name, value in overrides.items():
-        if getattr(settings, name, None) is not None or name == "head_dim":
+        computed = isinstance(getattr(type(settings), name, None), property)
+        if not computed and (name == "head_dim" or getattr(settings, name, None) is not None):
             setattr(settings, name, value)
     if kinds and "num_hidden_layers" in overrides:
         wanted = overrides["num_hidden_layers"]

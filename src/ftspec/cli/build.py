@@ -13,6 +13,7 @@ from ftspec.cli.inputs import (
     exit_code,
     fail_on_option,
     hardware_options,
+    live_tracer,
     placed,
     read_spec,
     show_findings,
@@ -90,7 +91,9 @@ def plan_of(
         raise click.UsageError("A spec from standard input needs a project folder: -o DIR.")
     parsed, hardware = placed(parsed, gpu, vram, count)
     project = Path(output) if output else None
-    compiled = compile_spec(parsed, root, hardware, project=project, needs_data=True)
+    compiled = compile_spec(
+        parsed, root, hardware, project=project, needs_data=True, tracer=live_tracer()
+    )
     show_findings(compiled.findings, parsed, sys.stderr)
     if compiled.plan is None or exit_code(compiled.findings, fail_on):
         return None

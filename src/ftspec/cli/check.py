@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,16 +15,22 @@ from ftspec.cli.inputs import (
     exit_code,
     fail_on_option,
     hardware_options,
+    live_tracer,
     placed,
     read_spec,
     show_findings,
 )
 from ftspec.cli.output import command, print_json, width
 from ftspec.cli.paint import painter, speaks_unicode
+from ftspec.cli.python import python_option
 from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.pipeline import Compiled, compile_spec
+from ftspec.compiler.plan import Plan
 from ftspec.compiler.show import memory_lines, plan_lines, time_lines
 from ftspec.compiler.speed import Speed
+
+if TYPE_CHECKING:
+    from ftspec.cli.measured import Taken
 
 
 @click.command()
@@ -31,6 +38,12 @@ from ftspec.compiler.speed import Speed
 @hardware_options
 @data_option
 @click.option("--why", is_flag=True, help="Every choice of the plan with its reason.")
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Run three steps on this machine's card, and hold them against the prediction.",
+)
+@python_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @fail_on_option("error")
 def check(
@@ -40,44 +53,69 @@ def check(
     count: int | None,
     data: str | None,
     why: bool,
+    measure: bool,
+    python: str,
     as_json: bool,
     fail_on: str,
 ) -> int:
     """Check a spec: its keys, its data, and whether it fits.
 
     Nothing is loaded and nothing is written. Without --gpu or --vram the cards of this machine
-    count.
+    count. --measure runs three steps of the real thing, saves nothing, and keeps what it learns of
+    this machine for later checks.
     """
     parsed, root = read_spec(spec, data)
     parsed, hardware = placed(parsed, gpu, vram, count)
-    compiled = compile_spec(parsed, root, hardware)
+    compiled = compile_spec(parsed, root, hardware, needs_data=measure, tracer=live_tracer())
+    taken = None
+    if measure:
+        from ftspec.cli.measured import take
+
+        taken = take(parsed, root, hardware, compiled, python)
+        compiled = taken.compiled if taken else compiled
     code = exit_code(compiled.findings, fail_on)
     if as_json:
-        print_json(document(compiled, ok=code == 0))
+        print_json(document(compiled, ok=code == 0, taken=taken))
         return code
     show_findings(compiled.findings, parsed, sys.stdout)
     if compiled.plan is not None:
-        paint, unicode = painter(sys.stdout), speaks_unicode(sys.stdout)
-        for line in memory_lines(
-            compiled.plan, paint, unicode=unicode, width=width(), formulas=why
-        ):
+        for line in _plan_lines(compiled.plan, compiled.speed, hardware, taken, why=why):
             print(line)
-        for line in held_lines(hardware) if compiled.plan.hardware.detected else ():
-            print(line)
-        if hardware.note and compiled.plan.hardware.detected:
-            other = "" if hardware.cards else "; --gpu NAME asks about another machine"
-            print(f"  ({hardware.note}{other})")
-        for line in time_lines(compiled.speed, paint, width=width()):
-            print(line)
-        print()
-        for line in plan_lines(compiled.plan, paint, everything=why, width=width()):
-            print(line)
-        print()
         if not why:
             print("--why shows every choice, and how each figure was reckoned")
     print(count_words(compiled.findings))
     print(f"next: {_next(spec, compiled, gpu, vram, count, data)}")
     return code
+
+
+def _plan_lines(
+    plan: Plan, speed: Speed, hardware: Hardware, taken: Taken | None, *, why: bool
+) -> Iterator[str]:
+    """Yield what a person reads of a plan: memory, time, then the choices."""
+    paint, unicode = painter(sys.stdout), speaks_unicode(sys.stdout)
+    predicted = plan.model_copy(update={"memory": taken.predicted}) if taken else plan
+    memory = memory_lines(predicted, paint, unicode=unicode, width=width(), formulas=why)
+    yield next(memory)
+    if taken is None or why:  # else a table stands in place of the parts
+        yield from ("predicted:",) if taken else ()
+        yield from memory
+    if plan.hardware.detected:
+        yield from held_lines(hardware)
+        if hardware.note:
+            other = "" if hardware.cards else "; --gpu NAME asks about another machine"
+            yield f"  ({hardware.note}{other})"
+    if taken is not None:
+        from ftspec.cli.measured import measured_lines
+
+        yield from measured_lines(taken, paint)
+    else:
+        if plan.hardware.device == "cuda" and plan.memory.peak_bytes is not None:
+            for note in filter(None, plan.memory.note.split("; ")):
+                yield from textwrap.wrap(f"  ({note})", width(), subsequent_indent="   ")
+        yield from time_lines(speed, paint, width=width())
+    yield ""
+    yield from plan_lines(plan, paint, everything=why, width=width())
+    yield ""
 
 
 def _next(
@@ -108,15 +146,18 @@ def held_lines(hardware: Hardware) -> Iterator[str]:
             yield f"        {size / 2**30:.1f} GiB of card {number} are held by {name}"
 
 
-def document(compiled: Compiled, *, ok: bool) -> dict[str, Any]:
+def document(compiled: Compiled, *, ok: bool, taken: Taken | None = None) -> dict[str, Any]:
     """Return the JSON document of a check (CONTRACT: what programs read)."""
     plan = compiled.plan
+    memory = plan.memory.model_dump(mode="json") if plan else None
+    if memory is not None and taken is not None:
+        memory |= taken.as_json()
     return {
         "schema_version": 1,
         "ok": ok,
         "findings": [finding.as_json() for finding in compiled.findings],
         "plan": plan.model_dump(mode="json", exclude={"memory", "changes"}) if plan else None,
-        "memory": plan.memory.model_dump(mode="json") if plan else None,
+        "memory": memory,
         "time": _time(compiled.speed) if plan else None,
         "changes": [change.model_dump(mode="json") for change in plan.changes] if plan else [],
     }

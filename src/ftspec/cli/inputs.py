@@ -22,6 +22,7 @@ from ftspec.compiler.facts.gpus import (
     split_count,
 )
 from ftspec.compiler.facts.hardware import Card, Hardware, named
+from ftspec.compiler.memory.predict import Tracer
 from ftspec.spec.edit import CannotEditError, set_key
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.parse import Parsed, parse
@@ -205,3 +206,14 @@ def count_words(findings: tuple[Finding, ...] | list[Finding]) -> str:
             name = {"info": "note"}.get(severity.value, severity.value)
             words.append(f"{number} {name}{'s' if number != 1 else ''}")
     return ", ".join(words) or "no findings"
+
+
+def live_tracer() -> Tracer | None:
+    """Return what traces memory where no tape covers a set-up; FTSPEC_TRACE=off: nothing does."""
+    import os
+
+    from ftspec.compiler.memory.live import LiveTracer
+
+    if os.environ.get("FTSPEC_TRACE") == "off":
+        return None
+    return LiveTracer(lambda words: print(words, file=sys.stderr))
