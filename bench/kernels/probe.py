@@ -3,7 +3,7 @@
 Every case runs twice: raw (no dispatch mode; peak of forward and of backward) and metered (one line for
 each aten/bitsandbytes op whose inner temporaries are not zero, or are predicted not to be).
 
-    WORKSPACES=compiler/memory/trace/workspaces.py python kernels_probe.py > probe.jsonl
+    WORKSPACES=compiler/memory/trace/workspaces.py python bench/kernels/probe.py > probe.jsonl
 
 measured  = peak during the op - allocated after it (bytes): what the op held beyond what it returned.
 persistent = growth of allocated not explained by the returned tensors (cuBLAS workspaces): reported apart.

@@ -161,8 +161,10 @@ def head(results: Iterable[dict[str, Any]], rows: Sequence[Row], strangers: list
         + ", ".join(f"{count} predicted by {way}" for way, count in ways.most_common()),
     ]
     if strangers:
-        lines.append(f"- left out: results of {len(strangers)} cases that the grid no longer has, or "
-            "whose model's config.json is another today")
+        lines.append(
+            f"- left out: results of {len(strangers)} cases that the grid no longer has, or "
+            "whose model's config.json is another today"
+        )
     return "\n".join(lines) + "\n"
 
 

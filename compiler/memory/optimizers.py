@@ -71,7 +71,7 @@ def _bits(bits: int, paged: bool) -> Callable[[Parameter], Need]:
 
 
 def _adafactor(p: Parameter) -> Need:
-    """Rows' and columns' means for a matrix, and the weight's RMS; float32 copies while it steps."""
+    """Rows' and columns' means of a matrix, the weight's RMS; float32 copies while it steps."""
     n = p.elements
     wide = () if p.bytes_each == 4 else (4 * n, 4 * n)  # gradient and weight in float32
     if len(p.shape) < 2:

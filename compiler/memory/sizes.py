@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftspec.compiler.memory.symbols import TOKEN_CHUNK, VOCAB_CHUNK, evaluate
+from ftspec.compiler.memory.symbols import TOKEN_CHUNK, VOCAB_CHUNK, Monomial, evaluate
 from ftspec.compiler.memory.tape import Tape
 from ftspec.compiler.memory.trace.calls import Call, inside
 from ftspec.compiler.memory.trace.cards import Capability
@@ -43,8 +43,8 @@ def values(work: Work, rows: int, *, training: bool = True) -> dict[str, int]:
         "P": shape.positions,
         "L": shape.layers,
         "r": work.rank,
-        "cv": VOCAB_CHUNK,
-        "rv": shape.vocab % VOCAB_CHUNK or VOCAB_CHUNK,
+        "cv": min(shape.vocab, VOCAB_CHUNK),
+        "rv": (shape.vocab % VOCAB_CHUNK or VOCAB_CHUNK) if shape.vocab > VOCAB_CHUNK else 0,
         "ct": min(counted, TOKEN_CHUNK),
         "rt": counted % TOKEN_CHUNK or TOKEN_CHUNK,
     }
@@ -59,13 +59,22 @@ def sizes(
     found = []
     for kind, what, *place in tape.sizes:
         if kind == "product":
-            found.append(evaluate(what, symbols))
+            found.append(evaluate(what, _tiled(what, symbols)))
             continue
         if what not in done:
             done[what] = _inside(what, symbols, capability)
         blocks = done[what]
         found.append(blocks[place[0]] if place[0] < len(blocks) else 0)
     return found
+
+
+def _tiled(what: Monomial, symbols: Mapping[str, int]) -> Mapping[str, int]:
+    """Widen a tile of logits: it is as wide as a chunk, however few words a model has.
+
+    trl 1.16 kernels/chunked_logprob.py, `mm_buf`; chunks of the head's weight end with it.
+    """
+    names = {name for name, _ in what[1]}
+    return {**symbols, "cv": VOCAB_CHUNK} if {"ct", "cv"} <= names else symbols
 
 
 def _inside(what: Sequence[Any], symbols: Mapping[str, int], capability: Capability) -> list[int]:

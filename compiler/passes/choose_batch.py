@@ -267,7 +267,7 @@ def _counted(draft: Draft, micro: int) -> int:
     lengths = draft.lengths
     if lengths is None or draft["data.packing"] or len(lengths.tokens) < lengths.of_rows:
         return 0
-    limit = draft["data.max_length"]
+    limit: int = draft["data.max_length"]
     pairs = zip(lengths.tokens, lengths.supervised, strict=True)
     learnt = sorted((min(some, min(every, limit) - 1) for every, some in pairs), reverse=True)
     return max(1, sum(learnt[:micro]))

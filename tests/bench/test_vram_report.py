@@ -47,7 +47,7 @@ def test_the_report_tells_the_splits_and_the_verdicts_apart(
     monkeypatch.setattr(capped, "FILE", tmp_path / "capped.json")
     monkeypatch.setattr(report, "draw", lambda *_: [])
 
-    def memory(case: cases.Case, *_: Any) -> Any:
+    def memory(case: cases.Case, *_: Any, **__: Any) -> Any:
         verdict = "no" if case.cap_gib else "fits"
         sizes = {"allocated_peak_bytes": 4 * GIB, "peak_bytes": 5 * GIB, "phase": "train"}
         interval = {"low_bytes": 4 * GIB, "high_bytes": 6 * GIB}

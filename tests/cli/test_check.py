@@ -77,7 +77,7 @@ def test_memory_stands_as_bars_and_choices_as_a_table(small: Path, ftspec_: Ftsp
     assert answer.out.startswith("tiny (llama, 0.1 M parameters), lora\nmemory: fits: 0.6 GiB")
     assert "of 23.5 GiB free on NVIDIA GeForce RTX 4090" in answer.out
     lines = answer.out.splitlines()
-    bars = lines[3 : next(n for n, line in enumerate(lines) if line.startswith("  by phase"))]
+    bars = lines[4 : next(n for n, line in enumerate(lines) if line.startswith("  by phase"))]
     names = "base weights, adapters, gradients, optimizer, activations, logits, workspace, context"
     assert [line[2:15].strip() for line in bars] == names.split(", ")
     assert all(line[16] in "█▏▎▍▌▋▊▉" for line in bars)

@@ -140,7 +140,8 @@ def _ordered(ops: list[Op]) -> list[Op]:
     """Put releases that follow each other into one order: theirs is not the same in each block."""
     found: list[Op] = []
     for releases, run in groupby(ops, key=lambda op: len(op) == 3):
-        found += sorted(run, key=str) if releases else run
+        alike = list(run)
+        found += sorted(alike, key=str) if releases else alike
     return found
 
 
