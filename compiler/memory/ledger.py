@@ -40,6 +40,8 @@ CUDNN_MIB, INT8_MIB = 16, 64
 # why they are not blind).
 LOW_SHARE, HIGH_SHARE = 0.90, 1.15
 
+AFTERWARDS = ("generate",)
+
 CHUNK_TOKENS, CHUNK_VOCAB = 4096, 32768  # trl 1.16 kernels/chunked_logprob.py
 
 
@@ -73,8 +75,9 @@ class Ledger:
 
     @property
     def peak_phase(self) -> str:
-        """The phase with the highest peak."""
-        return max(self.phases, key=lambda name: self.phases[name])
+        """The phase of the run with the highest peak; chatting afterwards is not of the run."""
+        of_run = [name for name in self.phases if name not in AFTERWARDS]
+        return max(of_run, key=lambda name: self.phases[name])
 
     @property
     def allocated_peak_bytes(self) -> int:

@@ -21,7 +21,10 @@ RESERVED_SHARE = 0.05
 
 
 def quick_peaks(tape: Tape, work: Work, capability: Capability) -> Peaks:
-    """Return the allocated peaks, exact; what is reserved is taken to be a little more."""
+    """Return the allocated peaks; what is reserved is taken to be a little more.
+
+    The copies through which quantized weights are loaded are left out: training needs more.
+    """
     card = tuple(capability)
     plain = sizes(tape, work, work.batch, card)
     known = [_round(size) for size in plain]

@@ -44,7 +44,7 @@ def values(work: Work, rows: int, *, training: bool = True) -> dict[str, int]:
         "L": shape.layers,
         "r": work.rank,
         "cv": min(shape.vocab, VOCAB_CHUNK),
-        "rv": (shape.vocab % VOCAB_CHUNK or VOCAB_CHUNK) if shape.vocab > VOCAB_CHUNK else 0,
+        "rv": _last_words(shape.vocab, counted),
         "ct": min(counted, TOKEN_CHUNK),
         "rt": counted % TOKEN_CHUNK or TOKEN_CHUNK,
     }
@@ -66,6 +66,16 @@ def sizes(
         blocks = done[what]
         found.append(blocks[place[0]] if place[0] < len(blocks) else 0)
     return found
+
+
+def _last_words(vocab: int, counted: int) -> int:
+    """Return the width of the chunk of words that lies beside the one before it.
+
+    Where one chunk holds all words, that is the same chunk for the tokens before, if there are any.
+    """
+    if vocab > VOCAB_CHUNK:
+        return vocab % VOCAB_CHUNK or VOCAB_CHUNK
+    return vocab if counted > TOKEN_CHUNK else 0
 
 
 def _tiled(what: Monomial, symbols: Mapping[str, int]) -> Mapping[str, int]:

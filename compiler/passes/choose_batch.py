@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from ftspec.compiler.draft import Draft
@@ -156,27 +157,27 @@ def _cost(draft: Draft, micro: int, checkpointing: bool | str) -> float:
 def _fastest(draft: Draft, work: Work, per_rank: int) -> tuple[tuple[int, bool | str], bool]:
     """Return the cheapest (micro-batch, checkpointing) that fits, else the smallest; and which."""
     candidates = _candidates(draft, per_rank)
-    fitting = [item for item in candidates if _fits(draft, work, per_rank, *item)]
-    for item in sorted(fitting, key=lambda item: _cost(draft, *item)):
-        roomy = _fits(draft, work, per_rank, *item, share=ROOMY)
-        if roomy or _fits(draft, work, per_rank, *item, replayed=True):
+    for item in sorted(candidates, key=lambda item: _cost(draft, *item)):
+        share = _share(draft, work, per_rank, *item)
+        if share <= ROOMY or (
+            share <= 1 and _share(draft, work, per_rank, *item, ask=predict) <= 1
+        ):
             return item, True
     return candidates[-1], False
 
 
-def _fits(
+def _share(
     draft: Draft,
     work: Work,
     per_rank: int,
     micro: int,
     checkpointing: bool | str,
     *,
-    replayed: bool = False,
-    share: float = 1.0,
-) -> bool:
-    """Whether a batch fits into a share of what is free.
+    ask: Callable[..., Ledger | None] = quick,
+) -> float:
+    """Return the share of what is free that a batch takes at most; infinite if it is not known.
 
-    replayed: with what the allocator reserves, which takes longer.
+    ask: `quick`, or `predict` with what the allocator reserves, which takes longer.
     """
     trial = replace(
         work,
@@ -186,9 +187,8 @@ def _fits(
         eval_batch=micro,
         counted=_counted(draft, micro),
     )
-    ask = predict if replayed else quick
     ledger = ask(draft.model.config, trial, draft.hardware.gpu)
-    return ledger is not None and _total(draft, ledger) <= share * free_bytes(draft)
+    return math.inf if ledger is None else _total(draft, ledger) / max(1, free_bytes(draft))
 
 
 def _may_store_less(draft: Draft) -> bool:

@@ -74,6 +74,7 @@ def record(config: Mapping[str, Any], work: Work, backend: str) -> Tape:
     small = replace(
         work,
         batch=rows,
+        padded=work.padded and work.batch > 1,  # a single row has no mask
         length=LENGTH,
         rank=RANK if work.rank else 0,
         virtual_tokens=VIRTUAL if work.virtual_tokens else 0,

@@ -31,6 +31,7 @@ pytestmark = [
 
 HOPPER, AMPERE = (9, 0), (8, 6)
 LLAMA, GPT2 = "HuggingFaceTB/SmolLM2-135M", "openai-community/gpt2"
+FEW_WORDS = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"  # all in one chunk of the fused loss
 ROWS, LENGTH = 9, 1000
 # The loss and its count, a micro-step's number of tokens, and the like: 512 bytes each. And one
 # micro-batch: a trace gives it back after its micro-step, a tape, as Trainer, after the step.
@@ -123,10 +124,11 @@ def test_few_blocks_stand_for_more() -> None:
     [
         (LLAMA, HOPPER, {"method": "lora"}),
         (LLAMA, AMPERE, {"method": "qlora", "checkpointing": True, "accumulation": 1}),
+        (FEW_WORDS, HOPPER, {"dtype": "float32", "batch": 1, "length": 512}),
         (LLAMA, HOPPER, {"method": "prefix", "accumulation": 1}),
         (GPT2, AMPERE, {"method": "prompt", "length": 900, "accumulation": 1}),
     ],
-    ids=["lora", "qlora", "prefix", "prompt"],
+    ids=["lora", "qlora", "one row, few words", "prefix", "prompt"],
 )
 def test_a_tape_says_what_a_trace_of_the_model_says(
     model: str, card: tuple[int, int], changed: dict[str, Any]
