@@ -105,8 +105,8 @@ def row_of(case: Case, result: dict[str, Any], folder: Path) -> Row | None:
     """
     card = hardware_of(result["gpu"])
     memory = predict(case, folder, card, tracer=LiveTracer()).memory
-    today = digest(folder / "models" / case.folder / "config.json")
-    if result.get("config", today) != today:
+    measured = result.get("config")
+    if measured and measured != digest(folder / "models" / case.folder / "config.json"):
         return None
     cap = case.cap_gib * GIB if case.cap_gib else None
     phase = result.get("phase") or ""
