@@ -125,12 +125,12 @@ def _stands_against(finding: Finding) -> bool:
 
 
 def _write_model(case: Case, root: Path, config: dict[str, Any] | None) -> None:
+    """Write a model's folder; its config is today's, whatever an earlier preparation left there."""
     folder = root / "models" / case.folder
-    if (folder / "config.json").exists():
-        return
     if not (root / "tokenizer" / "tokenizer.json").exists():
         write_tokenizer(root / "tokenizer")
-    shutil.copytree(root / "tokenizer", folder)
+    if not folder.exists():
+        shutil.copytree(root / "tokenizer", folder)
     stored = "float16" if case.dtype == "float16" else "bfloat16"
     content = {**(config or config_of(case.model)), "dtype": stored, **dict.fromkeys(SPECIAL, 0)}
     content.pop("torch_dtype", None)
