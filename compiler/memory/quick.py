@@ -16,8 +16,8 @@ from ftspec.compiler.memory.trace.cards import Capability
 from ftspec.compiler.memory.work import Work
 
 SHORT, LONGER = 5, 6  # blocks of the two models that are played
-# What the allocator is taken to reserve beyond what is allocated: a guess for the planner alone (up to
-# 0.21 was measured), which replays before it decides wherever a batch takes over 3/4 of the card.
+# What the allocator is taken to reserve beyond what is allocated: a guess for the planner alone (up
+# to 0.21 was measured), which replays wherever a batch takes more than 3/4 of what is free.
 RESERVED_SHARE = 0.05
 
 
