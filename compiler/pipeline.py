@@ -20,9 +20,10 @@ from ftspec.compiler.passes.choose_rhythm import choose_rhythm
 from ftspec.compiler.passes.choose_training import choose_training
 from ftspec.compiler.passes.judge_memory import judge_memory
 from ftspec.compiler.plan import Facts, Plan, SpecText
-from ftspec.compiler.rules import metric_not_emitted, not_acted_on
+from ftspec.compiler.rules import does_not_fit, metric_not_emitted, not_acted_on, tight
 from ftspec.compiler.speed import Speed, estimate
 from ftspec.compiler.tested import TESTED_WITH
+from ftspec.compiler.tune.fit import Misfit, fit, misfit
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.parse import Parsed, by_place
 from ftspec.spec.rules.shape import missing_key, no_data
@@ -45,12 +46,14 @@ class Compiled:
     """What the compiler made of a spec: a plan where nothing stands against it, and findings.
 
     `project` is the folder that the plan's scripts are to lie in; `speed` is the plan's.
+    `misfit`: the ways out, where it does not fit or may not.
     """
 
     plan: Plan | None
     findings: tuple[Finding, ...]
     project: Path = Path()
     speed: Speed = Speed()
+    misfit: Misfit | None = None
 
 
 def compile_spec(
@@ -79,8 +82,14 @@ def compile_spec(
     draft = draft.found(*metric_not_emitted.find(draft), *not_acted_on.find(draft))
     if _stuck(draft):
         return Compiled(None, _sorted(parsed, draft))
-    for step in PASSES:
-        draft = step(draft)
+
+    def rate(tuned: Draft) -> float | None:
+        plan, gpu = finish(tuned, parsed), tuned.hardware.gpu
+        return estimate(plan, tuned.model.shape, gpu, tuned.lengths).tokens_per_second
+
+    start, draft = draft, fit(draft, decide, rate)
+    ways = misfit(start, draft, decide, rate)
+    draft = draft.found(*does_not_fit.find(ways), *tight.find(ways))
     findings = _sorted(parsed, draft)
     broken = any(
         item.severity is Severity.ERROR and item.name != "does-not-fit" for item in findings
@@ -90,7 +99,14 @@ def compile_spec(
     plan = finish(draft, parsed)
     price = draft.spec.hardware.price_per_hour
     speed = estimate(plan, draft.model.shape, draft.hardware.gpu, draft.lengths, price)
-    return Compiled(plan, findings, output, speed)
+    return Compiled(plan, findings, output, speed, ways)
+
+
+def decide(draft: Draft) -> Draft:
+    """Run all passes over a draft."""
+    for step in PASSES:
+        draft = step(draft)
+    return draft
 
 
 def _stuck(draft: Draft) -> bool:

@@ -164,6 +164,24 @@ def _size(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
+def change_lines(plan: Plan, paint: Paint = no_paint, *, width: int = 100) -> Iterator[str]:
+    """Yield what the plan changed of the spec: asked -> planned, a line each, and why."""
+    yield "changed (asked -> planned):"
+    rules: dict[str, str] = {}
+    rows = []
+    for change in plan.changes:
+        asked = "open" if change.asked is None else _short(change.asked)
+        said = rules.get(change.rule) == change.reason
+        rules[change.rule] = change.reason
+        rows.append((change.path, asked, _short(change.planned), "" if said else change.reason))
+    widest = max(len(path) for path, *_ in rows)
+    column = widest + 8 + max(len(asked + planned) for _, asked, planned, _ in rows)
+    for path, asked, planned, reason in rows:
+        left = f"  {path:<{widest}}  {asked} -> "
+        taken = len(left) + len(planned)
+        yield from _beside(left + paint(planned, "bold"), taken, reason, column, width, paint)
+
+
 def plan_lines(
     plan: Plan, paint: Paint = no_paint, *, everything: bool = False, width: int = 100
 ) -> Iterator[str]:
@@ -177,10 +195,13 @@ def plan_lines(
         if value is None and not everything:
             continue
         rows.append((path, _short(value), plan.why[path]))
+    changed = {change.path for change in plan.changes}
     paths_width = max((len(path) for path, _, _ in rows), default=0)
     column = paths_width + 4 + VALUE + 2
     for path, value, why in rows:
         reason = why.reason if why.by == "plan" else "as written"
+        if path in changed and not everything:
+            reason = "changed: see above"
         left = f"  {path:<{paths_width}}  "
         taken = len(left) + len(value)
         yield from _beside(left + paint(value, "bold"), taken, reason, column, width, paint)

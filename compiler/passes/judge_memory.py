@@ -1,4 +1,4 @@
-"""Hold the predicted memory against what is free, and say so."""
+"""Hold the predicted memory against what is free."""
 
 from __future__ import annotations
 
@@ -11,33 +11,14 @@ from ftspec.compiler.memory.predict import quick
 from ftspec.compiler.memory.work import DTYPE_BYTES
 from ftspec.compiler.passes.choose_batch import free_bytes
 from ftspec.compiler.plan import MemoryPlan
-from ftspec.compiler.rules import does_not_fit, memory_unknown, tight
+from ftspec.compiler.rules import memory_unknown
 
 
 def judge_memory(draft: Draft) -> Draft:
-    """Add the verdict, and a finding where it is not `fits`."""
+    """Add the verdict, and a finding where there is none."""
     memory = corrected(_memory(draft), draft.hardware.known, draft["method.type"])
     draft = draft.put("memory", memory, "predicted")
-    ways = ways_out(draft)
-    draft = draft.found(*does_not_fit.find((memory, draft.hardware, ways)))
-    draft = draft.found(*tight.find((memory, ways)))
     return draft.found(*memory_unknown.find((memory, draft.model)))
-
-
-def ways_out(draft: Draft) -> tuple[str, ...]:
-    """Return what is left of the guide's ladder for a run that does not fit, in its order."""
-    method, micro = draft.spec.method.type, draft["train.batch_size"]
-    ways = []
-    if draft["train.activation_checkpointing"] is False and method != "prefix":
-        ways.append("`activation_checkpointing: true`")
-    if micro > 1:
-        ways.append("a smaller `batch_size` with more `gradient_accumulation`")
-    if method in ("lora", "full"):
-        ways.append("`method: qlora`")
-    elif method in ("prefix", "prompt") and draft["method.quantization"] == "none":
-        ways.append("`quantization: nf4`")
-    ways.append("a shorter `max_length`")
-    return (*ways, "a larger card (--gpu)")
 
 
 def _memory(draft: Draft) -> MemoryPlan:

@@ -1,7 +1,7 @@
 """Keys that are read, and that this version does not act on yet.
 
 What it finds
-    `tune.allow`, and what stands under `run`.
+    `offload` and `regularize` in `tune.allow`, and what stands under `run`.
 
 Why it matters
     A key that is accepted in silence is taken for a promise.
@@ -11,12 +11,12 @@ Evidence it needs
 
 Example
     ```yaml
-    tune: {allow: [quantize]}
+    tune: {allow: [offload]}
     ```
 
 What to do
-    Nothing: the keys stay valid. Explicit values are kept as they are written, and a run that
-    stops on a finding stays stopped.
+    Nothing: the keys stay valid. Nothing is moved off the card, explicit values against overfitting
+    are kept as they are written, and a run that stops on a finding stays stopped.
 
 References
     CHANGELOG.
@@ -31,14 +31,18 @@ from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 
+LATER = ("offload", "regularize")
+
+
 def find(draft: Draft) -> Iterator[Finding]:
     """Yield one finding a key."""
-    routes = [("tune", "allow")] if draft.spec.tune.allow else []
-    routes += [("run", key) for key in sorted(draft.spec.run.model_fields_set)]
-    for section, key in routes:
+    said = [(("tune", "allow"), f"`{leave}`") for leave in draft.spec.tune.allow if leave in LATER]
+    for key in sorted(draft.spec.run.model_fields_set):
+        said.append((("run", key), f"`run.{key}`"))
+    for route, what in said:
         yield RULE.finding(
-            f"`{section}.{key}` is not acted on by this version",
-            route=(section, key),
+            f"{what} is not acted on by this version",
+            route=route,
             at_key=True,
             found="read, and left at that",
             help="it does no harm; remove it to silence this",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from ftspec.cli.failure import CannotReadError, Failure
 from ftspec.cli.inputs import (
+    allow_option,
+    allowing,
     data_option,
     exit_code,
     fail_on_option,
@@ -20,6 +24,7 @@ from ftspec.cli.inputs import (
 )
 from ftspec.cli.output import command
 from ftspec.cli.paint import painter
+from ftspec.cli.question import yes_option, yes_to
 from ftspec.compiler.emit import emit
 from ftspec.compiler.plan import Plan
 from ftspec.compiler.project import Outcome, Status, write
@@ -40,6 +45,8 @@ STYLES = {
 @click.option("--force", is_flag=True, help="Overwrite edited files, keeping them as .bak.")
 @hardware_options
 @data_option
+@allow_option
+@yes_option
 @fail_on_option("error")
 def build(
     spec: str | None,
@@ -50,6 +57,8 @@ def build(
     vram: str | None,
     count: int | None,
     data: str | None,
+    allow: tuple[str, ...],
+    yes: bool,
     fail_on: str,
 ) -> int:
     """Compile a spec to a folder of scripts that need no ftspec.
@@ -63,7 +72,7 @@ def build(
         folder = Path(output) if output else Path(from_plan).parent
     else:
         assert spec is not None
-        found = plan_of(spec, output, gpu, vram, count, data, fail_on)
+        found = plan_of(spec, output, gpu, vram, count, data, fail_on, allow, yes=yes)
         if found is None:
             return 1
         plan, folder = found
@@ -82,18 +91,34 @@ def plan_of(
     count: int | None,
     data: str | None,
     fail_on: str = "error",
+    allow: Sequence[str] = (),
+    *,
+    yes: bool = False,
 ) -> tuple[Plan, Path] | None:
-    """Compile a spec that is to be built; None where findings stand against it (shown)."""
+    """Compile a spec that is to be built; None where findings stand against it (shown).
+
+    What makes it fit and changes what is learnt is asked for at a terminal; `yes` is the answer.
+    """
     from ftspec.compiler.pipeline import compile_spec
 
-    parsed, root = read_spec(spec, data)
+    parsed, root = read_spec(spec, data, allow)
     if spec == "-" and output is None and not (parsed.spec and parsed.spec.output):
         raise click.UsageError("A spec from standard input needs a project folder: -o DIR.")
     parsed, hardware = placed(parsed, gpu, vram, count)
     project = Path(output) if output else None
-    compiled = compile_spec(
-        parsed, root, hardware, project=project, needs_data=True, tracer=live_tracer()
+    made = partial(
+        compile_spec,
+        root=root,
+        hardware=hardware,
+        project=project,
+        needs_data=True,
+        tracer=live_tracer(),
     )
+    compiled = made(parsed)
+    leaves = yes_to(compiled.misfit, assume=yes)
+    if leaves and parsed.spec is not None:
+        parsed = allowing(parsed, (*parsed.spec.tune.allow, *leaves))
+        compiled = made(parsed)
     show_findings(compiled.findings, parsed, sys.stderr)
     if compiled.plan is None or exit_code(compiled.findings, fail_on):
         return None

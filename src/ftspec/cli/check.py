@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ftspec.cli.inputs import (
+    allow_option,
     count_words,
     data_option,
     exit_code,
@@ -26,7 +28,7 @@ from ftspec.cli.python import python_option
 from ftspec.compiler.facts.hardware import Hardware
 from ftspec.compiler.pipeline import Compiled, compile_spec
 from ftspec.compiler.plan import Plan
-from ftspec.compiler.show import memory_lines, plan_lines, time_lines
+from ftspec.compiler.show import change_lines, memory_lines, plan_lines, time_lines
 from ftspec.compiler.speed import Speed
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Run three steps on this machine's card, and hold them against the prediction.",
 )
+@allow_option
+@click.option("--write", is_flag=True, help="Write what was changed into the spec itself.")
 @python_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @fail_on_option("error")
@@ -54,17 +58,21 @@ def check(
     data: str | None,
     why: bool,
     measure: bool,
+    allow: tuple[str, ...],
+    write: bool,
     python: str,
     as_json: bool,
     fail_on: str,
 ) -> int:
     """Check a spec: its keys, its data, and whether it fits.
 
-    Nothing is loaded and nothing is written. Without --gpu or --vram the cards of this machine
-    count. --measure runs three steps of the real thing, saves nothing, and keeps what it learns of
-    this machine for later checks.
+    Nothing is loaded, and without --write nothing is written. Without --gpu or --vram the cards
+    of this machine count. --measure runs three steps of the real thing, saves nothing, and keeps
+    what it learns of this machine for later checks.
     """
-    parsed, root = read_spec(spec, data)
+    if write and spec == "-":
+        raise click.UsageError("A spec from standard input cannot be written to.")
+    parsed, root = read_spec(spec, data, allow)
     parsed, hardware = placed(parsed, gpu, vram, count)
     compiled = compile_spec(parsed, root, hardware, needs_data=measure, tracer=live_tracer())
     taken = None
@@ -74,6 +82,10 @@ def check(
         taken = take(parsed, root, hardware, compiled, python)
         compiled = taken.compiled if taken else compiled
     code = exit_code(compiled.findings, fail_on)
+    if write and compiled.plan is not None:
+        from ftspec.cli.rewrite import rewrite
+
+        rewrite(Path(spec), compiled.plan.changes)
     if as_json:
         print_json(document(compiled, ok=code == 0, taken=taken))
         return code
@@ -114,6 +126,9 @@ def _plan_lines(
                 yield from textwrap.wrap(f"  ({note})", width(), subsequent_indent="   ")
         yield from time_lines(speed, paint, width=width())
     yield ""
+    if plan.changes:
+        yield from change_lines(plan, paint, width=width())
+        yield ""
     yield from plan_lines(plan, paint, everything=why, width=width())
     yield ""
 

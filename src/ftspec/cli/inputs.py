@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
@@ -25,11 +26,17 @@ from ftspec.compiler.facts.hardware import Card, Hardware, named
 from ftspec.compiler.memory.predict import Tracer
 from ftspec.spec.edit import CannotEditError, set_key
 from ftspec.spec.finding import Finding, Severity
+from ftspec.spec.model import Leave
 from ftspec.spec.parse import Parsed, parse
 from ftspec.spec.render import render
 from ftspec.spec.values import parse_size
 
+if TYPE_CHECKING:
+    from ftspec.compiler.memory.peaks import Peaks
+    from ftspec.compiler.memory.work import Work
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+LEAVES: tuple[str, ...] = get_args(Leave)
 GENERIC_BANDWIDTH, GENERIC_FLOPS = 500e9, 50e12
 DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
@@ -54,6 +61,26 @@ def data_option(function: Function) -> Function:
     )(function)
 
 
+def allow_option(function: Function) -> Function:
+    """Add --allow."""
+    return click.option(
+        "--allow",
+        metavar="WORDS",
+        callback=_leaves,
+        help=f"What may be changed to make it fit, beside `tune.allow`: {', '.join(LEAVES)}.",
+    )(function)
+
+
+def _leaves(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in (text or "").split(",") if word.strip())
+    for word in words:
+        if word not in LEAVES:
+            near = difflib.get_close_matches(word, LEAVES, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(LEAVES)}."
+            raise click.UsageError(f"`--allow {word}` is nothing to allow.{hint}")
+    return words
+
+
 def fail_on_option(default: str) -> Callable[[Function], Function]:
     """Add --fail-on."""
     return click.option(
@@ -65,35 +92,51 @@ def fail_on_option(default: str) -> Callable[[Function], Function]:
     )
 
 
-def read_spec(path: str, data: str | None = None) -> tuple[Parsed, Path]:
+def read_spec(path: str, data: str | None = None, allow: Sequence[str] = ()) -> tuple[Parsed, Path]:
     """Read and parse a spec; returns it with the folder that its paths are relative to.
 
-    `-` is standard input, seen from the working folder. `data` is written into the spec as if
-    it had stood there.
+    `-` is standard input, seen from the working folder. `data` and `allow` are written into the
+    spec as if they had stood there.
     """
-    if path == "-":
-        content, name, root = sys.stdin.buffer.read(), "standard input", Path.cwd()
-    else:
-        file = Path(path)
-        try:
-            content = file.read_bytes()
-        except IsADirectoryError:
-            inside = next(
-                (f for f in (file / "ftspec.yaml", *file.glob("*.yaml")) if f.is_file()), ""
-            )
-            such_as = f", such as {inside}" if inside else ""
-            raise CannotReadError(f"`{path}` is a folder; name the spec in it{such_as}") from None
-        except OSError as error:
-            raise CannotReadError(f"`{path}` cannot be read: {error.strerror}") from None
-        name, root = path, file.parent
+    content, name, root = read_text(path)
     parsed = parse(content, name)
-    if data is None or parsed.root is None:
-        return parsed, root
-    value = _seen_from(root, data)
+    if data is not None and parsed.root is not None:
+        parsed = _with_key(parsed, ("data", "train"), _seen_from(root, data))
+    if allow and parsed.spec is not None:
+        every = list(dict.fromkeys((*parsed.spec.tune.allow, *allow)))
+        parsed = allowing(_with_key(parsed, ("tune", "allow"), every), every)
+    return parsed, root
+
+
+def read_text(path: str) -> tuple[bytes, str, Path]:
+    """Return a spec's bytes, its name, and the folder that its paths are relative to."""
+    if path == "-":
+        return sys.stdin.buffer.read(), "standard input", Path.cwd()
+    file = Path(path)
     try:
-        return parse(set_key(parsed.source.text, ("data", "train"), value), name), root
+        return file.read_bytes(), path, file.parent
+    except IsADirectoryError:
+        inside = next((f for f in (file / "ftspec.yaml", *file.glob("*.yaml")) if f.is_file()), "")
+        such_as = f", such as {inside}" if inside else ""
+        raise CannotReadError(f"`{path}` is a folder; name the spec in it{such_as}") from None
+    except OSError as error:
+        raise CannotReadError(f"`{path}` cannot be read: {error.strerror}") from None
+
+
+def _with_key(parsed: Parsed, route: tuple[str, ...], value: Any) -> Parsed:
+    try:
+        return parse(set_key(parsed.source.text, route, value), parsed.source.name)
     except CannotEditError:
-        return parsed, root  # the spec's own errors say why
+        return parsed  # the spec's own errors say why, or its form has no such key
+
+
+def allowing(parsed: Parsed, leaves: Sequence[str]) -> Parsed:
+    """Return a parsed spec that allows so much; the flat form has no key for it."""
+    spec = parsed.spec
+    if spec is None:
+        return parsed
+    tune = spec.tune.model_copy(update={"allow": tuple(leaves)})
+    return replace(parsed, spec=spec.model_copy(update={"tune": tune}))
 
 
 def _seen_from(root: Path, data: str) -> str:
@@ -124,13 +167,20 @@ def placed(
         changed: dict[str, int | str | None] = {"count": count or own.count}
         if count:  # it stands instead of a number in the name as well
             changed["gpu"] = split_count(own.gpu or "")[1]
-        hardware = hardware_of(None, None, None)
+        hardware = _host()
     else:
         changed = {"gpu": None, "count": None}
         written = split_count(gpu or "")[0]
         hardware = hardware_of(gpu, vram, count or (own.count if written is None else None))
     spec = spec.model_copy(update={"hardware": own.model_copy(update=changed)})
     return replace(parsed, spec=spec), hardware
+
+
+def _host() -> Hardware:
+    """Return this machine without its cards, which need not be asked where others are named."""
+    from ftspec.runtime.hardware import host_bytes
+
+    return Hardware((), host_bytes(), os.cpu_count() or 1, detected=False)
 
 
 def hardware_of(gpu: str | None, vram: str | None, count: int | None) -> Hardware:
@@ -210,10 +260,23 @@ def count_words(findings: tuple[Finding, ...] | list[Finding]) -> str:
 
 def live_tracer() -> Tracer | None:
     """Return what traces memory where no tape covers a set-up; FTSPEC_TRACE=off: nothing does."""
-    import os
+    return None if os.environ.get("FTSPEC_TRACE") == "off" else _LaterTracer()
 
-    from ftspec.compiler.memory.live import LiveTracer
 
-    if os.environ.get("FTSPEC_TRACE") == "off":
-        return None
-    return LiveTracer(lambda words: print(words, file=sys.stderr))
+class _LaterTracer:
+    """A live tracer whose module is imported when it is first asked: most set-ups have a tape."""
+
+    def __init__(self) -> None:
+        self.failed = ""
+        self._tracer: Tracer | None = None
+
+    def __call__(
+        self, config: Mapping[str, Any], work: Work, capability: tuple[int, ...]
+    ) -> Peaks | None:
+        from ftspec.compiler.memory.live import LiveTracer
+
+        if self._tracer is None:
+            self._tracer = LiveTracer(lambda words: print(words, file=sys.stderr))
+        seen = self._tracer(config, work, capability)
+        self.failed = self._tracer.failed
+        return seen

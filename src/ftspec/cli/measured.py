@@ -19,6 +19,7 @@ from ftspec.compiler.plan import MemoryPlan, Plan
 from ftspec.compiler.rules import does_not_fit, tight
 from ftspec.compiler.show import VERDICTS
 from ftspec.compiler.speed import Speed
+from ftspec.compiler.tune.fit import Misfit
 from ftspec.runtime.machine import remember
 from ftspec.runtime.measure import MeasurementError, measure
 from ftspec.runtime.measured import (
@@ -147,8 +148,9 @@ def _findings(
             evidence={"held_bytes": memory.low_bytes, "free_bytes": memory.free_bytes},
         )
     else:
-        yield from does_not_fit.find((memory, hardware, ways))
-        yield from tight.find((memory, ways))
+        misfit = Misfit(memory, hardware, left=ways)
+        yield from does_not_fit.find(misfit)
+        yield from tight.find(misfit)
 
 
 def ways_out(plan: Plan) -> tuple[str, ...]:
@@ -186,7 +188,8 @@ def measured_lines(taken: Taken, paint: Paint = no_paint) -> Iterator[str]:
     yield from (f"        ({note})" for note in memory.note.split("; ") if note)
     if outside := _outside(taken):
         yield f"        ({outside})"
-    yield from _time(taken.compiled.speed)
+    if not taken.found.failed_in:
+        yield from _time(taken.compiled.speed)
     if taken.kept:
         yield f"kept for later checks: {taken.kept} (delete it to forget)"
 
@@ -216,7 +219,7 @@ def _time(speed: Speed) -> Iterator[str]:
     if speed.cost is not None:
         words.append(f"costs {speed.cost:.2f}")
     yield f"time:   {', '.join(words)}"
-    yield f"        ({speed.note})"
+    yield f"        ({speed.note or 'predicted: the measured steps do not tell'})"
 
 
 def _shape(step: Step) -> str:

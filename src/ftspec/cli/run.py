@@ -9,9 +9,10 @@ import click
 
 from ftspec.cli.build import plan_of, write_project
 from ftspec.cli.failure import CannotReadError, RunFailedError
-from ftspec.cli.inputs import data_option, fail_on_option, hardware_options
+from ftspec.cli.inputs import allow_option, data_option, fail_on_option, hardware_options
 from ftspec.cli.output import command, print_json
 from ftspec.cli.python import need_libraries, python_option
+from ftspec.cli.question import yes_option
 from ftspec.runtime.live import PlainView, view_for
 from ftspec.runtime.state import read_ledger
 from ftspec.runtime.supervise import (
@@ -31,6 +32,8 @@ from ftspec.runtime.supervise import (
 @click.option("--json", "as_json", is_flag=True, help="Print the run's ledger as JSON at the end.")
 @hardware_options
 @data_option
+@allow_option
+@yes_option
 @fail_on_option("error")
 def run(
     target: str,
@@ -43,6 +46,8 @@ def run(
     vram: str | None,
     count: int | None,
     data: str | None,
+    allow: tuple[str, ...],
+    yes: bool,
     fail_on: str,
 ) -> int:
     """Run a project folder, or build a spec and run it.
@@ -50,12 +55,14 @@ def run(
     Goes on with the newest unfinished run. Ctrl-C saves a checkpoint; running again resumes.
     """
     project = Path(target)
-    if project.is_dir() and any(option is not None for option in (gpu, vram, count, data, output)):
+    options = (gpu, vram, count, data, output, allow or None)
+    if project.is_dir() and any(option is not None for option in options):
         raise click.UsageError(
-            "A project is run as it was built: --gpu, --vram, --count, --data, -o go with a spec."
+            "A project is run as it was built: --gpu, --vram, --count, --data, --allow and -o go"
+            " with a spec."
         )
     if not project.is_dir():
-        found = plan_of(target, output, gpu, vram, count, data, fail_on)
+        found = plan_of(target, output, gpu, vram, count, data, fail_on, allow, yes=yes)
         if found is None:
             return 1
         plan, project = found
