@@ -43,7 +43,8 @@ def remember(gpu: str, found: Measured, residual: Residual | None) -> tuple[Path
         driver=driver.version,
         torch=found.torch,
         cuda=found.cuda,
-        context_bytes=found.context_bytes,
+        # A run that died had not loaded all kernels yet: its context is too small.
+        context_bytes=None if found.failed_in else found.context_bytes,
         residuals=(residual,) if residual else (),
     )
     try:

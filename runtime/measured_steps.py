@@ -35,15 +35,16 @@ def chosen_rows(lengths: Sequence[int], micro_batch: int, micro_batches: int) ->
     """Return which rows the steps see, in order; `micro_batches`: of a step, over all ranks.
 
     All steps but the last take rows evenly over the lengths, shuffled, so that padding and tokens
-    are as the data has them. In the last, every micro-batch is the longest rows.
+    are as the data has them. They take the same rows in the same order: cuDNN's attention plans
+    each new shape once (0.2 to 3.3 s on an H200), and the second step is the one that is timed.
+    In the last, every micro-batch is the longest rows.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     count = micro_batch * micro_batches
     spread = [order[(2 * place + 1) * len(order) // (2 * count)] for place in range(count)]
     longest = [order[-1 - place % len(order)] for place in range(micro_batch)]
-    shuffle = random.Random(0)
-    usual = [row for _ in range(STEPS - 1) for row in shuffle.sample(spread, count)]
-    return usual + longest * micro_batches
+    usual = random.Random(0).sample(spread, count)
+    return usual * (STEPS - 1) + longest * micro_batches
 
 
 class Driver:

@@ -163,7 +163,7 @@ def _jobs(
         enough = done[item["id"], cap] >= options.repeats
         if not wanted or options.kind not in item["kind"] or enough:
             continue
-        if item["reserve_bytes"] > card.total_bytes and item["verdict"] != "unknown":
+        if (item["peak_bytes"] or 0) > card.total_bytes:
             print(f"{item['id']}: needs a larger card, passed over", flush=True)
             continue
         yield _job(item, cap)
