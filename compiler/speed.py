@@ -28,6 +28,7 @@ from ftspec.compiler.arithmetic import Job, Load, load
 from ftspec.compiler.facts.gpus import Gpu
 from ftspec.compiler.facts.lengths import Lengths
 from ftspec.compiler.facts.model import Shape
+from ftspec.compiler.memory.work import Work
 from ftspec.compiler.plan import Plan
 
 
@@ -119,7 +120,7 @@ def estimate(
     unknown = _not_predicted(shape, gpu)
     if unknown or shape is None or gpu is None:
         return Speed(tokens, note=unknown)
-    job = job_of(plan, shape, rows.padded)
+    job = job_of(plan, shape, rows.padded, differ=rows.padded > rows.mean)
     times = step_seconds(job, gpu)
     ranks = plan.train.rows_a_step / (job.batch * job.accumulation)
     if ranks > 1:
@@ -171,15 +172,21 @@ def step_seconds(
     gpu: Gpu,
     *,
     backward: bool = True,
+    whole: bool = True,
     share: Share | None = None,
     host: Host = HOST,
 ) -> Times:
-    """Predict an optimizer step of one rank; `backward=False`: a batch's evaluation."""
+    """Predict an optimizer step of one rank; `backward=False`: a batch's evaluation.
+
+    `whole=False`: its micro-batches alone, without what comes once a step.
+    """
     share = share or MEASURED.get(gpu.name, OTHERS)
     work = load(job, backward=backward)
     card, launches = card_seconds(work, gpu, share), host.launches(work)
     after = work.optimizer / (share.moved * gpu.bandwidth) if backward else 0.0
     fixed = host.step if backward else host.step / 4
+    if not whole:
+        after = fixed = 0.0
 
     def step(card_factor: float, host_factor: float) -> float:
         micro = max(card * card_factor, launches * host_factor)
@@ -196,8 +203,33 @@ def card_seconds(work: Load, gpu: Gpu, share: Share) -> float:
     return computed + (work.moved + work.dequantized) / (share.moved * gpu.bandwidth)
 
 
-def job_of(plan: Plan, shape: Shape, padded: float) -> Job:
-    """Return one rank's step of a plan; padded: tokens of a row with its padding."""
+def job_of_work(work: Work, padded: float) -> Job:
+    """Return one rank's step of a set-up; padded: tokens of a row with its padding."""
+    return Job(
+        shape=work.shape,
+        method=work.method,
+        batch=work.batch,
+        length=padded,
+        accumulation=work.accumulation,
+        rank=work.rank,
+        targets=work.targets,
+        quantized=work.quantization != "none",
+        checkpointing=work.checkpointing,
+        attention=work.attention,
+        virtual_tokens=work.virtual_tokens,
+        trained=work.trainable,
+        autocast=work.dtype == "float32" and work.autocast is not None,
+        short_adapters=work.quantization != "none" and work.autocast != "float16",
+        masked=(work.batch > 1 and work.padded) or work.packed,
+        full_logits=work.full_logits,
+    )
+
+
+def job_of(plan: Plan, shape: Shape, padded: float, *, differ: bool = True) -> Job:
+    """Return one rank's step of a plan.
+
+    padded: tokens of a row with its padding; differ: whether rows differ in length.
+    """
     train, method = plan.train, plan.method
     targets = method.target_modules or ()
     if targets == ("all-linear",):
@@ -217,7 +249,7 @@ def job_of(plan: Plan, shape: Shape, padded: float) -> Job:
         virtual_tokens=method.num_virtual_tokens or 0,
         autocast=plan.model.dtype == "float32" and train.precision != "none",
         short_adapters=quantized and train.precision != "fp16",
-        masked=train.batch_size > 1 or plan.data.packing,
+        masked=(differ and train.batch_size > 1) or plan.data.packing,
         full_logits=train.label_smoothing > 0,
     )
     if method.type == "full":

@@ -13,10 +13,12 @@ from ftspec.compiler.memory.ledger import predict as closed_form
 from ftspec.compiler.memory.predict import predict, quick
 from ftspec.compiler.memory.work import Work
 from ftspec.compiler.rules import effective_batch_lost
+from ftspec.compiler.speed import job_of_work, step_seconds
 
 GUIDE_MICRO, GUIDE_ACCUMULATION = 4, 4
 RECOMPUTE = 4 / 3  # a second forward pass beside forward and backward
 ROOMY = 0.75  # of what is free: under it, what the allocator reserves need not be replayed
+ALIKE = 1.05  # predicted times that differ by less say nothing of which is faster
 LESS_STORED = "float32 does not fit; in bfloat16 an Adam step of 1e-5 moves 2 % of the weights"
 SATURATES = {"cuda": 1500, "cpu": 30}  # tokens of a micro-batch at which half the rate is reached
 
@@ -140,29 +142,46 @@ def _accumulation(draft: Draft, effective: int, micro: int, ranks: int) -> int:
     return asked if asked is not None else max(1, round(effective / (micro * ranks)))
 
 
-def _cost(draft: Draft, micro: int, checkpointing: bool | str) -> float:
-    """Relative time a token: recomputation, padding, and the launch overhead of small batches."""
+def _cost(draft: Draft, work: Work, micro: int, checkpointing: bool | str) -> float:
+    """Predicted seconds a token; on the CPU and with experts, a relative time."""
     longest, mean = draft["data.max_length"], float(draft["data.max_length"])
     padded = mean
-    if draft.lengths is not None:
+    if draft.lengths is not None and not work.packed:
         # The longest of m rows lies, on average, near the quantile m / (m + 1).
         mean = min(draft.lengths.mean, longest)
         padded = max(mean, min(longest, draft.lengths.quantile(micro / (micro + 1))))
-    device = "cuda" if draft.hardware.gpu else "cpu"
+    gpu = draft.hardware.gpu
+    if gpu is not None and not work.shape.experts:
+        differ = draft.lengths is not None and work.padded  # else all are taken to be alike
+        trial = replace(
+            work, batch=micro, accumulation=1, checkpointing=checkpointing, padded=differ
+        )
+        return step_seconds(job_of_work(trial, padded), gpu, whole=False).likely / (micro * mean)
+    device = "cuda" if gpu else "cpu"
     recompute = 1.0 if checkpointing is False else RECOMPUTE
     overhead = 1 + SATURATES[device] / (micro * padded)
     return recompute * overhead * padded / mean
 
 
 def _fastest(draft: Draft, work: Work, per_rank: int) -> tuple[tuple[int, bool | str], bool]:
-    """Return the cheapest (micro-batch, checkpointing) that fits, else the smallest; and which."""
-    candidates = _candidates(draft, per_rank)
-    for item in sorted(candidates, key=lambda item: _cost(draft, *item)):
+    """Return the cheapest (micro-batch, checkpointing) that fits, else the smallest; and which.
+
+    Of those that cost about the same the largest micro-batch is taken: it launches least.
+    """
+
+    def fits(item: tuple[int, bool | str]) -> bool:
         share = _share(draft, work, per_rank, *item)
-        if share <= ROOMY or (
+        return share <= ROOMY or (
             share <= 1 and _share(draft, work, per_rank, *item, ask=predict) <= 1
-        ):
-            return item, True
+        )
+
+    candidates = _candidates(draft, per_rank)
+    costs = {item: _cost(draft, work, *item) for item in candidates}
+    for item in sorted(candidates, key=costs.__getitem__):
+        if fits(item):
+            near = [one for one in candidates if costs[one] <= ALIKE * costs[item]]
+            larger = sorted((one for one in near if one[0] > item[0]), key=lambda one: -one[0])
+            return next((one for one in larger if fits(one)), item), True
     return candidates[-1], False
 
 

@@ -44,13 +44,13 @@ MAX_LENGTH = 512  # tokens; what a row has beyond them is cut off
 
 VIRTUAL_TOKENS = 8
 
-MICRO_BATCH = 8  # rows in memory at once
-ACCUMULATION = 1  # 8 rows x 1 = 8 rows a step
+MICRO_BATCH = 2  # rows in memory at once
+ACCUMULATION = 4  # 2 rows x 4 = 8 rows a step
 MAX_STEPS = 30  # 40 rows / 8 = 5 steps an epoch
 LEARNING_RATE = 0.01
 WARMUP = 0.03  # under 1: a share of all steps; else steps
 SEED = 42
-CHECKPOINTING = True  # recompute activations, to save memory
+CHECKPOINTING = False  # recompute activations, to save memory
 LOG_EVERY, SAVE_EVERY = 10, 30  # steps
 PLAN = "5f420bff95049c0b"  # what is learnt; a run goes on under the same only
 
