@@ -19,6 +19,7 @@ from ftspec.compiler.passes.choose_model import choose_model
 from ftspec.compiler.passes.choose_rhythm import choose_rhythm
 from ftspec.compiler.passes.choose_training import choose_training
 from ftspec.compiler.passes.judge_memory import judge_memory
+from ftspec.compiler.passes.regularize import regularize
 from ftspec.compiler.plan import Facts, Plan, SpecText
 from ftspec.compiler.rules import does_not_fit, metric_not_emitted, not_acted_on, tight
 from ftspec.compiler.speed import Speed, estimate
@@ -36,6 +37,7 @@ PASSES: tuple[Pass, ...] = (
     choose_data,
     choose_training,
     choose_batch,
+    regularize,
     choose_rhythm,
     judge_memory,
 )

@@ -64,11 +64,13 @@ def make_world(folder: Path) -> Path:
     write_model(folder / "gemma2", {**LLAMA, "model_type": "gemma2"})
     write_model(folder / "lies", {**LLAMA, "hidden_size": "wide"})
     (folder / "empty").mkdir()
-    write_rows(folder / "train.jsonl", rows_of("alpaca", 40))
+    write_rows(folder / "train.jsonl", rows_of("alpaca", 120))
+    write_rows(folder / "some.jsonl", rows_of("alpaca", 40))
+    write_rows(folder / "many.jsonl", rows_of("alpaca", 200))
     write_rows(folder / "few.jsonl", rows_of("alpaca", 1))
-    long = [{"prompt": "what is", "completion": " red" * (5 if n % 4 else 60)} for n in range(40)]
+    long = [{"prompt": "what is", "completion": " red" * (5 if n % 4 else 60)} for n in range(120)]
     write_rows(folder / "long.jsonl", long)
-    write_rows(folder / "chats.jsonl", rows_of("messages", 40))
+    write_rows(folder / "chats.jsonl", rows_of("messages", 120))
     (folder / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction":\n')
     write_rows(folder / "odd.jsonl", [{"a": 1, "b": 2}])
     return folder

@@ -26,7 +26,8 @@ class DataUnreadableError(Exception):
 class DataFacts:
     """What is known of one part of the data (train or eval).
 
-    kind: json, csv, parquet, or hub. columns: field of the format -> column of the file.
+    kind: json, csv, parquet, or hub. columns: field of the format -> column of the file. distinct:
+    rows that differ from one another.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class DataFacts:
     columns: Mapping[str, str] | None = None
     digest: str | None = None
     sample: tuple[Row, ...] = ()
+    distinct: int | None = None
     note: str = ""
 
 
@@ -87,6 +89,7 @@ def resolve_data(
         columns=found_columns,
         digest=digest.hexdigest(),
         sample=tuple(rows),
+        distinct=len({json.dumps(row, sort_keys=True, default=str) for row in rows}),
     )
 
 

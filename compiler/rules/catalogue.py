@@ -11,6 +11,7 @@ from ftspec.compiler.rules import (
     does_not_fit,
     effective_batch_lost,
     eval_differs,
+    few_examples,
     format_assumed,
     max_length_over_limit,
     memory_unknown,
@@ -18,6 +19,7 @@ from ftspec.compiler.rules import (
     model_unreadable,
     no_bf16,
     not_acted_on,
+    overfits_as_planned,
     rows_cut,
     template_missing,
     template_refuses,
@@ -57,4 +59,6 @@ FACT_RULES: tuple[Rule[Any], ...] = (
     does_not_fit.RULE,
     tight.RULE,
     memory_unknown.RULE,
+    few_examples.RULE,
+    overfits_as_planned.RULE,
 )

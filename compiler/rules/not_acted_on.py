@@ -1,7 +1,7 @@
 """Keys that are read, and that this version does not act on yet.
 
 What it finds
-    `offload` and `regularize` in `tune.allow`, and what stands under `run`.
+    `offload` in `tune.allow`, and what stands under `run`.
 
 Why it matters
     A key that is accepted in silence is taken for a promise.
@@ -15,8 +15,8 @@ Example
     ```
 
 What to do
-    Nothing: the keys stay valid. Nothing is moved off the card, explicit values against overfitting
-    are kept as they are written, and a run that stops on a finding stays stopped.
+    Nothing: the keys stay valid. Nothing is moved off the card, and a run that stops on a finding
+    stays stopped.
 
 References
     CHANGELOG.
@@ -31,7 +31,7 @@ from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 
-LATER = ("offload", "regularize")
+LATER = ("offload",)
 
 
 def find(draft: Draft) -> Iterator[Finding]:

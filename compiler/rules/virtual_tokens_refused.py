@@ -22,8 +22,8 @@ Example
     ```
 
 What to do
-    Write `method: lora`, which trains no less and costs nothing at inference once merged; or
-    `method: prompt`, whose tokens run through the experts as others do.
+    Write `method: lora`; or, but for mpt, `method: prompt`, whose tokens run through every layer
+    as others do.
 
 References
     trl 1.16 `trainer/utils.py`, `_fused_forward`; transformers 5.23 `modeling_mixtral.py`,

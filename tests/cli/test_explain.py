@@ -67,3 +67,8 @@ def test_without_a_code_all_are_listed(ftspec_: Ftspec) -> None:
     lines = ftspec_("explain").out.splitlines()
     assert [line.split()[:2] for line in lines] == [[r.code, r.name] for r in every_rule()]
     assert lines == sorted(lines)
+
+
+def test_a_topic_has_a_page_and_stands_in_the_list(ftspec_: Ftspec) -> None:
+    assert "few examples" in ftspec_("explain", "when-to-fine-tune").out
+    assert "when-to-fine-tune" in ftspec_("explain").out

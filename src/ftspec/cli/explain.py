@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ftspec.cli.topics import TOPICS
 from ftspec.compiler.rules.catalogue import FACT_RULES
 from ftspec.doctor.curves.rules import CURVE_RULES
 from ftspec.spec.rule import Rule
@@ -22,19 +23,24 @@ def every_rule() -> tuple[Rule[Any], ...]:
 @click.command()
 @click.argument("code", required=False)
 def explain(code: str | None) -> int:
-    """Print the page of a rule, by its code or its name; without one, the list."""
+    """Print the page of a rule or a topic, by its code or name; without one, the list."""
     rules = every_rule()
     if code is None:
         width = max(len(rule.name) for rule in rules)
         for rule in rules:
             print(f"{rule.code}  {rule.name:<{width}}  {rule.summary}")
+        for name, page in TOPICS.items():
+            print(f"topic  {name:<{width}}  {page.splitlines()[0]}")
         return 0
     wanted = code.strip().lower()
+    if wanted in TOPICS:
+        print(TOPICS[wanted])
+        return 0
     for rule in rules:
         if wanted in (rule.code.lower(), rule.name):
             print(f"{rule.code} {rule.name} ({rule.severity.value})\n\n{rule.page}")
             return 0
-    names = [name for rule in rules for name in (rule.code.lower(), rule.name)]
+    names = [*TOPICS, *(name for rule in rules for name in (rule.code.lower(), rule.name))]
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else " `ftspec explain` lists all."
     raise click.UsageError(f"No rule `{code}`.{hint}")
