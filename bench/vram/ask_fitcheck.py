@@ -12,9 +12,11 @@ import json
 import sys
 from typing import Any
 
+MIB = 2**20
+
 
 def main() -> None:
-    """Answer each question with bytes, or leave it out where fitcheck refuses it."""
+    """Answer each question with bytes and a verdict, or leave it out where fitcheck refuses it."""
     from fitcheck import TrainingConfig, config_parser, estimate, get_gpu
 
     hub: Any = config_parser
@@ -25,13 +27,16 @@ def main() -> None:
         try:
             with contextlib.redirect_stderr(io.StringIO()):
                 model = config_parser.fetch_model_config(question["id"])
-            report = estimate(
-                model, TrainingConfig(**question["training"]), get_gpu(question["gpu"])
-            )
+            card = get_gpu(question.get("gpu"), question.get("vram_mib"))
+            report = estimate(model, TrainingConfig(**question["training"]), card)
         except (ValueError, KeyError) as error:
-            print(f"{question['id']}: {error}", file=sys.stderr)
+            print(f"{question['id']}: {str(error)[:160]}", file=sys.stderr)
             continue
-        answers[question["id"]] = report.total_mib * 2**20
+        answers[question["id"]] = {
+            "total": report.total_mib * MIB,
+            "tensors": (report.total_mib - report.overhead_mib) * MIB,
+            "verdict": report.verdict,
+        }
     json.dump(answers, sys.stdout)
 
 

@@ -1,10 +1,12 @@
 """What other estimators say of the same cases. Each answers what it claims to cover, and no more.
 
-    python bench/vram/peers.py DIR PEERS.json [--fitcheck PYTHON]
+    python bench/vram/peers.py DIR PEERS.json [--fitcheck PYTHON] [--t4 T4]
 
 DIR is a prepared folder. fitcheck-llm is installed from PyPI into DIR/fitcheck, unless PYTHON
-names an interpreter that has it. PEERS.json: "cases": estimator -> {"source", "answers": case ->
-bytes}; with --t4, "t4": row -> bytes, of fitcheck-llm.
+names an interpreter that has it. PEERS.json: "cases": estimator -> {"claims", "asked", "source",
+"figure", "answers": case -> bytes, and "verdicts" where the estimator gives them}; with --t4,
+"t4": estimator -> the same with "answers": row -> {"allocated", "reserved", "process"}, bytes,
+ftspec's own among them (it traces 69 set-ups twice: about 15 minutes on two idle cores).
 """
 
 from __future__ import annotations
@@ -14,30 +16,16 @@ import json
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from peer_rules import RULES, Item
 from t4 import fitcheck_t4, load_t4
 
-GB = 1e9
 FITCHECK = "fitcheck-llm==0.3.1"
+FITCHECK_SOURCE = "https://pypi.org/project/fitcheck-llm/0.3.1/"
 HERE = Path(__file__).resolve().parent
-# Unsloth's table, "absolute minimum": billions of parameters -> (QLoRA, LoRA), GB. Source:
-# unsloth.ai/docs, get-started/fine-tuning-for-beginners/unsloth-requirements (November 2026).
-UNSLOTH = (
-    (3, 3.5, 8.0),
-    (7, 5.0, 19.0),
-    (8, 6.0, 22.0),
-    (9, 6.5, 24.0),
-    (11, 7.5, 29.0),
-    (14, 8.5, 33.0),
-    (27, 22.0, 64.0),
-    (32, 26.0, 76.0),
-    (40, 30.0, 96.0),
-    (70, 41.0, 164.0),
-    (81, 48.0, 192.0),
-)
 TARGETS = {
     "attention-min": ["q_proj", "v_proj"],
     "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
@@ -51,76 +39,9 @@ OPTIMIZERS = {
     "paged_adamw_8bit": "adam8bit",
     "sgd": "sgd",
 }
-ADAM = ("adamw_torch_fused", "adamw_torch")
+VERDICTS = {"safe": "fits", "uncertain": "tight", "does_not_fit": "no"}
 
-Item = dict[str, Any]  # an entry of cases.json
-Answer = Callable[[Item], float | None]
-
-
-def accelerate_rule(item: Item) -> float | None:
-    """Return accelerate's "training using Adam": the function of its own command.
-
-    Source: the installed accelerate, commands/estimate.py, estimate_training_usage; the command
-    prints the largest of the four sizes. It knows full fine-tuning with Adam.
-    """
-    case = item["case"]
-    if case["method"] != "full" or case["optimizer"] not in ADAM:
-        return None
-    from accelerate.commands.estimate import estimate_training_usage
-
-    sizes = estimate_training_usage(4 * item["parameters"], "bfloat16")
-    return float(max(sizes.values()))
-
-
-def deepspeed_rule(item: Item) -> float | None:
-    """Return DeepSpeed's estimate for ZeRO-2 on one GPU without offload: 2 P + 18 P.
-
-    Source: deepspeed/runtime/zero/stage_1_and_2.py, estimate_zero2_model_states_mem_needs: 2 =
-    weights of 16 bits; 18 = gradients of 16 and of 32 bits, weights and Adam in 32 bits. It knows
-    full fine-tuning, and says itself that it counts model states only.
-    """
-    case = item["case"]
-    if case["method"] != "full" or case["optimizer"] not in ADAM:
-        return None
-    size: int = item["parameters"]
-    return 2.0 * size + 18.0 * size
-
-
-def llama_factory_table(item: Item) -> float | None:
-    """Return the rule of LLaMA-Factory's table, column `xB`, GB for x billions of parameters.
-
-    Source: README.md of hiyouga/LLaMA-Factory, "Hardware Requirement" ("estimated"): full 18x,
-    full in pure bf16 8x, LoRA 2x, QLoRA with 8 bits x, with 4 bits x/2.
-    """
-    case, size = item["case"], item["parameters"]
-    if case["method"] == "full":
-        return float(size * (18 if case["dtype"] == "float32" else 8))
-    if case["method"] == "lora":
-        return float(2 * size)
-    if case["method"] == "qlora":
-        return float(size * (1.0 if case["quantization"] == "int8" else 0.5))
-    return None
-
-
-def unsloth_table(item: Item) -> float | None:
-    """Return Unsloth's table, linear between its sizes; it starts at 3B and knows two methods."""
-    case, size = item["case"], item["parameters"] / 1e9
-    column = {"qlora": 1, "lora": 2}.get(case["method"])
-    if column is None or not UNSLOTH[0][0] <= size <= UNSLOTH[-1][0]:
-        return None
-    for low, high in zip(UNSLOTH, UNSLOTH[1:], strict=False):
-        if size <= high[0]:
-            share = (size - low[0]) / (high[0] - low[0])
-            return GB * float(low[column] + share * (high[column] - low[column]))
-    return None
-
-
-RULES: dict[str, tuple[str, Answer]] = {
-    "accelerate estimate-memory": ("accelerate, commands/estimate.py", accelerate_rule),
-    "DeepSpeed ZeRO-2, one GPU": ("deepspeed, runtime/zero/stage_1_and_2.py", deepspeed_rule),
-    "LLaMA-Factory's table": ("README.md, Hardware Requirement", llama_factory_table),
-    "Unsloth's table": ("unsloth.ai/docs, unsloth-requirements", unsloth_table),
-}
+Answers = dict[str, dict[str, Any]]
 
 
 def fitcheck_question(item: Item) -> dict[str, Any] | None:
@@ -153,7 +74,8 @@ def fitcheck_question(item: Item) -> dict[str, Any] | None:
         "flash_attn": case["attention"] == "sdpa",
         "grad_accum_steps": case["accumulation"],
     }
-    return {"id": item["id"], "parameters": item["parameters"], "training": training}
+    cap = {"vram_mib": case["cap_gib"] * 1024} if case["cap_gib"] else {"gpu": "h200"}
+    return {"id": item["id"], "parameters": item["parameters"], "training": training, **cap}
 
 
 def fitcheck_questions(items: Sequence[Item], folder: Path) -> list[dict[str, Any]]:
@@ -163,20 +85,23 @@ def fitcheck_questions(items: Sequence[Item], folder: Path) -> list[dict[str, An
         question = fitcheck_question(item)
         if question is not None:
             config = folder / "models" / item["folder"] / "config.json"
-            questions.append({**question, "config": str(config), "gpu": "h200"})
+            questions.append({**question, "config": str(config)})
     return questions
 
 
-def ask_fitcheck(questions: Sequence[dict[str, Any]], python: Path) -> dict[str, float]:
-    """Ask fitcheck-llm in its own interpreter; models that it refuses are left out."""
+def ask_fitcheck(questions: Sequence[dict[str, Any]], python: Path) -> Answers:
+    """Ask fitcheck-llm in its own interpreter; models that it refuses are left out.
+
+    Returns id -> {"total", "tensors": bytes, "verdict"}, as ask_fitcheck.py writes them.
+    """
     done = subprocess.run(
         [str(python), str(HERE / "ask_fitcheck.py")],
         input=json.dumps(questions),
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    answers: dict[str, float] = json.loads(done.stdout)
+    answers: Answers = json.loads(done.stdout)
     return answers
 
 
@@ -191,6 +116,56 @@ def fitcheck_python(folder: Path) -> Path:
     return python
 
 
+def case_entries(items: Sequence[Item], fitcheck: Answers) -> dict[str, Any]:
+    """Return each estimator with its answers on the cases; fitcheck: what it said."""
+    found: dict[str, Any] = {}
+    about = {
+        "asked": "its Python API, `estimate()`, with the config.json and the parameters of the "
+        "case; for capped cases with the cap as `vram_mib`, of which it uses 95 %; for others its "
+        "H200. Its constants are fitted to a T4 and to a plain loss that builds all logits, which "
+        "these runs do not use; its authors say that other cards and bf16 are not validated",
+        "source": FITCHECK_SOURCE,
+    }
+    found[f"{FITCHECK}, total"] = {
+        "claims": "the peak of a process as nvidia-smi shows it",
+        **about,
+        "figure": "driver",
+        "answers": {case: said["total"] for case, said in fitcheck.items()},
+        "verdicts": {case: VERDICTS[said["verdict"]] for case, said in fitcheck.items()},
+    }
+    found[f"{FITCHECK}, tensors"] = {
+        "claims": "the allocator's peak: its total without context and fragmentation",
+        **about,
+        "figure": "allocated",
+        "answers": {case: said["tensors"] for case, said in fitcheck.items()},
+        "verdicts": {},
+    }
+    for rule in RULES:
+        every = {item["id"]: rule.answer(item) for item in items}
+        kept = {key: value for key, value in every.items() if value is not None}
+        about = {"claims": rule.claims, "asked": rule.asked, "source": rule.source}
+        found[rule.name] = {**about, "figure": rule.figure, "answers": kept}
+    return found
+
+
+def t4_entries(folder: Path, t4: Path, python: Path) -> dict[str, Any]:
+    """Return the answers about the public T4 rows: fitcheck-llm's, then ftspec's."""
+    from t4_answers import ftspec_entries
+
+    rows = load_t4(t4)
+    questions = [fitcheck_t4(row, folder) for row in rows]
+    said = ask_fitcheck([question for question in questions if question], python)
+    theirs = {
+        "claims": "the allocator's peak (tensors) and what nvidia-smi shows (total)",
+        "asked": "its Python API, `estimate()`, with its T4",
+        "source": FITCHECK_SOURCE,
+        "answers": {
+            row: {"allocated": one["tensors"], "process": one["total"]} for row, one in said.items()
+        },
+    }
+    return {FITCHECK: theirs, **ftspec_entries(rows)}
+
+
 def main() -> None:
     """Parse the command line, ask all, write the answers."""
     parser = argparse.ArgumentParser(
@@ -202,21 +177,14 @@ def main() -> None:
     parser.add_argument("--t4", type=Path, help="folder of the public T4 rows")
     options = parser.parse_args()
     items = json.loads((options.folder / "cases.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = {}
-    for name, (source, rule) in RULES.items():
-        every = {item["id"]: rule(item) for item in items}
-        kept = {key: value for key, value in every.items() if value is not None}
-        found[name] = {"source": source, "answers": kept}
     python = options.fitcheck or fitcheck_python(options.folder)
     asked = ask_fitcheck(fitcheck_questions(items, options.folder), python)
-    found[FITCHECK] = {"source": "PyPI; its Python API, estimate()", "answers": asked}
-    content: dict[str, Any] = {"cases": found}
-    if options.t4:
-        about = [fitcheck_t4(row, options.folder) for row in load_t4(options.t4)]
-        content["t4"] = ask_fitcheck([question for question in about if question], python)
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    for name, entry in found.items():
+    content: dict[str, Any] = {"cases": case_entries(items, asked)}
+    for name, entry in content["cases"].items():
         print(f"{name}: answers {len(entry['answers'])} of {len(items)}", file=sys.stderr)
+    if options.t4:
+        content["t4"] = t4_entries(options.folder, options.t4, python)
+    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,27 @@ into this repository; their licence lies beside them as LICENSE.fitcheck-llm, an
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ftspec.compiler.facts import catalogue
+from ftspec.compiler.facts.gpus import find_gpu
+from ftspec.compiler.facts.model import shape_of
+from ftspec.compiler.memory.predict import Tracer, predict
+from ftspec.compiler.memory.work import Work
 
 MIB = 2**20
 LICENCE = "LICENSE.fitcheck-llm"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The allocator's peaks, bytes."""
+
+    allocated: int
+    reserved: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +54,19 @@ class T4Row:
     reserved: int
     process: int
     context: int
+    peft: tuple[int, ...]
 
     @property
     def method(self) -> str:
         """`lora` or `qlora`."""
         return "lora" if self.quantization == "none" else "qlora"
+
+    @property
+    def set_up(self) -> Hashable:
+        """What has to be the same for two rows to take the same."""
+        batch = self.batch, self.length, self.attention
+        adapter = self.quantization, self.double_quant, self.rank, self.targets
+        return self.model, *batch, *adapter, self.peft
 
 
 def load_t4(folder: Path) -> tuple[T4Row, ...]:
@@ -59,11 +80,12 @@ def load_t4(folder: Path) -> tuple[T4Row, ...]:
         name = entry["file"]
         if name not in files:
             files[name] = _json(folder / name)["runs"]
-        rows.append(_row(entry, files[name][entry["index"]]))
+        release = manifest["sessions"][entry["session"]]["peft"]
+        rows.append(_row(entry, files[name][entry["index"]], release))
     return tuple(rows)
 
 
-def _row(entry: dict[str, Any], run: dict[str, Any]) -> T4Row:
+def _row(entry: dict[str, Any], run: dict[str, Any], peft: str) -> T4Row:
     setting, measured = run["run"], run["measured"]
     kernel = setting.get("attn_impl") or setting["kernel"]
     return T4Row(
@@ -82,6 +104,7 @@ def _row(entry: dict[str, Any], run: dict[str, Any]) -> T4Row:
         reserved=_bytes(measured["peak_reserved_mib"]),
         process=_bytes(measured["process_mib"]),
         context=_bytes(measured["cuda_context_mib"]),
+        peft=tuple(int(part) for part in peft.split(".")),
     )
 
 
@@ -116,10 +139,40 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def predict_t4(row: T4Row) -> int | None:
-    """Return the allocated peak, bytes, that ftspec predicts for a row; None: it has no answer.
+def work_of(row: T4Row) -> Work:
+    """Return the set-up that comes closest to a row's; raises KeyError for an unknown model.
 
-    Raises NotImplementedError: the compiler predicts what it emits, and has no entry yet for
-    another script's loss and preparation.
+    A spec cannot say: a loss on all logits but by label smoothing, whose trainer goes through the
+    model twice; adapters of float32 on a quantized base without autocast; float32 norms, embedding
+    and head around float16 layers (here all of a quantized model's computing is float32); a
+    script without a trainer; segments that do not expand.
     """
-    raise NotImplementedError(f"no prediction yet for {row.id}")
+    if row.config is None:
+        raise KeyError(f"{row.model} is not in the catalogue")
+    return Work(
+        shape=shape_of(row.config, row.model),
+        parameters=catalogue.known_parameters(row.model) or 0,
+        method=row.method,
+        batch=row.batch,
+        length=row.length,
+        dtype="float16",
+        rank=row.rank,
+        targets=row.targets,
+        quantization=row.quantization,
+        double_quant=row.double_quant,
+        checkpointing=True,
+        optimizer="adamw_torch",
+        attention=row.attention,
+        full_logits=True,
+        padded=False,
+    )
+
+
+def predict_t4(row: T4Row, tracer: Tracer) -> Taken | None:
+    """Return what ftspec predicts for the closest set-up; None where it has no answer."""
+    gpu = find_gpu("t4")
+    dtype = "float16" if row.quantization == "none" else "float32"
+    ledger = predict(row.config, replace(work_of(row), dtype=dtype), gpu, tracer)
+    if ledger is None or not ledger.reserved_bytes:
+        return None
+    return Taken(ledger.allocated_peak_bytes, ledger.reserved_bytes)
