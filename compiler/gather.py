@@ -39,7 +39,7 @@ def gather(spec: Spec, root: Path, project: Path, hardware: Hardware) -> Draft:
     try:
         draft = replace(draft, model=resolve_model(spec.model.name, root, spec.model.revision))
     except ModelUnreadableError as error:
-        draft = draft.found(*model_unreadable.find(str(error)))
+        draft = draft.found(*model_unreadable.find(error))
     draft = _data(draft)
     return _lengths(draft)
 

@@ -120,13 +120,22 @@ class Prediction:
 def predict_methods(model: str, root: Path, hardware: Hardware) -> tuple[Prediction, ...]:
     """Plan all five methods for a model, as seen from the folder `root`.
 
-    hardware: the cards to predict on. Raises NoMethodsError where the model cannot be read.
+    hardware: the cards to predict on. A method that the model refuses is left out. Raises
+    NoMethodsError where the model cannot be read, or refuses all.
     """
     try:
         facts = resolve_model(model, root)
     except ModelUnreadableError as error:
         raise NoMethodsError(str(error)) from error
-    return tuple(_prediction(method, facts, root, hardware) for method in METHODS)
+    found, refused = [], []
+    for method in METHODS:
+        try:
+            found.append(_prediction(method, facts, root, hardware))
+        except NoMethodsError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return tuple(found)
 
 
 def guide_size(parameters: int | None) -> str | None:

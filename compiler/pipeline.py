@@ -21,7 +21,14 @@ from ftspec.compiler.passes.choose_training import choose_training
 from ftspec.compiler.passes.judge_memory import judge_memory
 from ftspec.compiler.passes.regularize import regularize
 from ftspec.compiler.plan import Facts, Plan, SpecText
-from ftspec.compiler.rules import does_not_fit, metric_not_emitted, not_acted_on, tight
+from ftspec.compiler.rules import (
+    does_not_fit,
+    metric_not_emitted,
+    not_acted_on,
+    tight,
+    untrainable_mixture,
+    virtual_tokens_refused,
+)
 from ftspec.compiler.speed import Speed, estimate
 from ftspec.compiler.tested import TESTED_WITH
 from ftspec.compiler.tune.fit import Misfit, fit, misfit
@@ -81,7 +88,8 @@ def compile_spec(
     if spec.data.train is None:
         rule = no_data.find(needs_data) if parsed.flat else missing_key.find(("data", "train"))
         draft = draft.found(*rule)
-    draft = draft.found(*metric_not_emitted.find(draft), *not_acted_on.find(draft))
+    for about in (metric_not_emitted, not_acted_on, untrainable_mixture, virtual_tokens_refused):
+        draft = draft.found(*about.find(draft))
     if _stuck(draft):
         return Compiled(None, _sorted(parsed, draft))
 

@@ -20,6 +20,16 @@ LLAMA: dict[str, Any] = {
     "tie_word_embeddings": True,
     "torch_dtype": "bfloat16",
 }
+LIES_TWICE = """{
+  "model_type": "llama",
+  "hidden_size": -64,
+  "num_attention_heads": 4,
+  "num_key_value_heads": 3,
+  "vocab_size": 400,
+  "vocab_size": 1000000000000,
+  "intermediate_size": 128
+}
+"""
 REFUSES_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     + CHAT_TEMPLATE
@@ -63,6 +73,14 @@ def make_world(folder: Path) -> Path:
     write_model(folder / "new-kind", {**LLAMA, "model_type": "mamba3"})
     write_model(folder / "gemma2", {**LLAMA, "model_type": "gemma2"})
     write_model(folder / "lies", {**LLAMA, "hidden_size": "wide"})
+    (folder / "lies-twice").mkdir()
+    (folder / "lies-twice" / "config.json").write_text(LIES_TWICE)
+    mixture = {**LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2}
+    granite = {**mixture, "model_type": "granitemoe"}
+    write_model(folder / "granite-moe", granite)
+    write_model(folder / "granite-moe-unbalanced", {**granite, "router_aux_loss_coef": 0})
+    mixture |= {"model_type": "mixtral", "router_aux_loss_coef": 0.0}
+    write_model(folder / "mixture-unbalanced", mixture)
     (folder / "empty").mkdir()
     write_rows(folder / "train.jsonl", rows_of("alpaca", 120))
     write_rows(folder / "some.jsonl", rows_of("alpaca", 40))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -85,6 +84,8 @@ def known_ids() -> tuple[str, ...]:
 
 def nearest_ids(text: str, count: int = 3) -> tuple[str, ...]:
     """List the ids closest in spelling, nearest first; the owner may be left out."""
+    from difflib import SequenceMatcher
+
     asked = text.strip().casefold()
 
     def likeness(hub_id: str) -> float:

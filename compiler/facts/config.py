@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from ftspec.compiler.facts.architecture import Architecture, Mixture, QkNorm
 from ftspec.compiler.facts.architectures import ARCHITECTURES
+from ftspec.compiler.facts.config_keys import (
+    MOST_EXPERTS,
+    MOST_PARAMETERS,
+    MOST_POSITIONS,
+    MOST_VOCAB,
+    Keys,
+    MissingKeyError,
+    ModelUnreadableError,
+    short,
+)
 from ftspec.compiler.facts.shape import Latent, Shape
 
-# Beyond these a config.json is taken for a mistake. The largest public models have 126 blocks
-# (Llama-3.1 405B), widths of 53,248, 384 experts and 10**12 parameters (Kimi K2).
-MOST_LAYERS = 1_000
-MOST_WIDTH = 2**20
-MOST_VOCAB = 2**24
-MOST_POSITIONS = 2**30
-MOST_EXPERTS = 4_096
-MOST_PARAMETERS = 10**13
+__all__ = ["MissingKeyError", "ModelUnreadableError", "shape_of", "text_config"]
 
 # What a `text_config` inside another config leaves out where it is the class's default
 # (transformers 5.23, `configuration_*.py`); a config.json on its own states these.
@@ -50,20 +53,6 @@ NESTED_DEFAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 _UNKNOWN = Architecture(MappingProxyType({}))  # where the family is not known
 
 
-def _short(value: object) -> str:
-    """Return what a value looks like, of at most 64 characters."""
-    shown = reprlib.repr(value)
-    return shown if len(shown) <= 64 else f"{shown[:61]}..."
-
-
-class ModelUnreadableError(Exception):
-    """The model's config cannot be read; the message says which file and why."""
-
-
-class MissingKeyError(ModelUnreadableError):
-    """A config lacks a key that its family must state."""
-
-
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the keys of the language model: a `text_config` inside is laid over the others.
 
@@ -82,18 +71,46 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
     """Read the widths out of a config.json; `shown` is what messages call it.
 
-    Raises MissingKeyError where a width is missing, ModelUnreadableError where one is no number,
-    absurd, or contradicts another.
+    Raises MissingKeyError where widths are missing, ModelUnreadableError where one is no number,
+    absurd, or contradicts another; all that is wrong with it is told at once.
     """
-    keys = _Keys(text_config(config), shown)
-    kind = keys.kind
-    family = ARCHITECTURES.get(kind, _UNKNOWN)
+    kind, words = _kind(config)
+    # Without a kind it is not known which keys may be missing: those that no family goes without.
+    family = ARCHITECTURES.get(kind, replace(_UNKNOWN, four_hidden=not kind))
+    flat = text_config(config)
+    inside = config["text_config"] if flat is not config else ()
+    keys = Keys(flat, shown, kind in ARCHITECTURES, inside)
+    if words is not None and flat.get("model_type") is None:
+        keys.lacks("model_type", "the name of a family, such as llama")
+    elif words is not None:
+        keys.refuse(words, "model_type", "the name of a family, such as llama")
+    shape = _shape(kind, family, keys)
+    if not keys.faults and shape.parameters > MOST_PARAMETERS:
+        keys.refuse(
+            f"its widths make {shape.parameters / 1e9:,.0f} billion parameters, "
+            f"more than {MOST_PARAMETERS / 1e9:,.0f}"
+        )
+    keys.raise_faults()
+    return shape
+
+
+def _kind(config: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the `model_type`, or "" and what is wrong with it."""
+    kind = text_config(config).get("model_type")
+    if not isinstance(kind, str) or not kind:
+        return "", f"`model_type` is {short(kind)}, not a name"
+    if not kind.isprintable() or len(kind) > 64:
+        return "", f"`model_type` is no name: {kind[:64]!r}"
+    return kind, None
+
+
+def _shape(kind: str, family: Architecture, keys: Keys) -> Shape:
     hidden = keys.number("hidden_size", "n_embd", "d_model", "n_embed")
     heads = keys.number("num_attention_heads", "n_head", "n_heads", "num_heads")
     kv_heads = _kv_heads(kind, family, keys, heads)
     latent = _latent(keys) if kind in ("deepseek_v2", "deepseek_v3") else None
     mixture = _mixture(family.mixture, keys) if family.mixture else _unknown_mixture(keys)
-    shape = Shape(
+    return Shape(
         architecture=kind,
         layers=keys.layers,
         hidden=hidden,
@@ -121,63 +138,9 @@ def shape_of(config: Mapping[str, Any], shown: str) -> Shape:
         latent=latent,
         **mixture,
     )
-    if shape.parameters > MOST_PARAMETERS:
-        keys.refuse(
-            f"its widths make {shape.parameters / 1e9:,.0f} billion parameters, "
-            f"more than {MOST_PARAMETERS / 1e9:,.0f}"
-        )
-    return shape
 
 
-class _Keys:
-    """The keys of one config, read with a message that names file and key."""
-
-    def __init__(self, config: Mapping[str, Any], shown: str) -> None:
-        self.config, self.shown = config, shown
-        self.kind = self._kind()
-        self.layers = self.number(
-            "num_hidden_layers", "n_layer", "n_layers", "num_layers", most=MOST_LAYERS
-        )
-
-    def refuse(self, words: str) -> NoReturn:
-        raise ModelUnreadableError(f"`{self.shown}`: {words}")
-
-    def _kind(self) -> str:
-        kind = self.config.get("model_type")
-        if not isinstance(kind, str) or not kind:
-            raise MissingKeyError(f"`{self.shown}` has no `model_type`")
-        if not kind.isprintable() or len(kind) > 64:
-            self.refuse(f"`model_type` is no name: {kind[:64]!r}")
-        return kind
-
-    def number(
-        self, *names: str, default: int | None = None, least: int = 1, most: int = MOST_WIDTH
-    ) -> int:
-        """Return the first of these keys that is there; null counts as absent."""
-        for name in names:
-            value = self.config.get(name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                self.refuse(f"`{name}` is {_short(value)}, not a whole number")
-            if not least <= value <= most:
-                shown = _short(value) if abs(value) >= 10**40 else f"{value:,}"
-                self.refuse(f"`{name}` is {shown}, not between {least:,} and {most:,}")
-            return value
-        if default is None:
-            raise MissingKeyError(f"`{self.shown}` has no `{names[0]}`")
-        return default
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.config.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self.refuse(f"`{name}` is {_short(value)}, not true or false")
-        return value
-
-
-def _kv_heads(kind: str, family: Architecture, keys: _Keys, heads: int) -> int:
+def _kv_heads(kind: str, family: Architecture, keys: Keys, heads: int) -> int:
     """Return the number of key heads; the older families have one for each head, or one."""
     if kind in ("falcon", "gpt_bigcode") and not keys.flag("new_decoder_architecture", False):
         return 1 if keys.flag("multi_query", True) else heads
@@ -185,33 +148,41 @@ def _kv_heads(kind: str, family: Architecture, keys: _Keys, heads: int) -> int:
         return heads
     stated = keys.number("num_key_value_heads", "num_kv_heads", default=family.kv_heads or heads)
     if heads % stated:
-        keys.refuse(f"{heads} heads do not divide by {stated} key heads")
+        keys.contradiction(
+            ("num_key_value_heads", "num_kv_heads", "num_attention_heads"),
+            f"{heads:,} heads do not divide by {stated:,} key heads",
+            f"a divisor of {heads:,}",
+        )
     return stated
 
 
 def _head_dim(
-    family: Architecture, keys: _Keys, hidden: int, heads: int, latent: Latent | None
+    family: Architecture, keys: Keys, hidden: int, heads: int, latent: Latent | None
 ) -> int:
     """Return a head's width; transformers refuses some that do not divide the hidden one."""
-    if (family.split or family.divides) and hidden % heads:
-        keys.refuse(f"a hidden size of {hidden} does not divide by {heads} heads")
+    undivided = (family.split or family.divides) and hidden % heads
+    unstated = latent is None and family.head_dim is None and keys.config.get("head_dim") is None
+    if undivided or (unstated and hidden < heads):
+        keys.contradiction(
+            ("num_attention_heads", "n_head", "n_heads", "num_heads", "hidden_size"),
+            f"a hidden size of {hidden:,} does not divide by {heads:,} heads",
+            f"a divisor of {hidden:,}",
+        )
     if latent is not None:
         return latent.nope + latent.rope
     if family.split:
         return hidden // heads
-    if hidden < heads and family.head_dim is None and keys.config.get("head_dim") is None:
-        keys.refuse(f"a hidden size of {hidden} does not divide by {heads} heads")
     return keys.number("head_dim", default=family.head_dim or hidden // heads)
 
 
-def _ffn(family: Architecture, keys: _Keys, hidden: int) -> int:
+def _ffn(family: Architecture, keys: Keys, hidden: int) -> int:
     default = 4 * hidden if family.four_hidden else None
     return keys.number(
         "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=default
     )
 
 
-def _latent(keys: _Keys) -> Latent:
+def _latent(keys: Keys) -> Latent:
     asked = "q_lora_rank" in keys.config  # null says that queries are made in one step
     return Latent(
         query_rank=keys.number("q_lora_rank", default=0 if asked else 1536),
@@ -222,12 +193,16 @@ def _latent(keys: _Keys) -> Latent:
     )
 
 
-def _mixture(mixture: Mixture, keys: _Keys) -> dict[str, Any]:
+def _mixture(mixture: Mixture, keys: Keys) -> dict[str, Any]:
     """Return the fields of `Shape` that describe experts."""
     experts = keys.number(*mixture.count, least=0, most=MOST_EXPERTS)
     per_token = keys.number(*mixture.per_token, least=0, most=MOST_EXPERTS)
     if per_token > experts:
-        keys.refuse(f"`{mixture.per_token[0]}` is {per_token}, but there are {experts} experts")
+        keys.contradiction(
+            (*mixture.per_token, *mixture.count),
+            f"`{mixture.per_token[0]}` is {per_token:,}, but there are {experts:,} experts",
+            f"a whole number from 1 to {experts:,}",
+        )
     width = keys.number(*mixture.width)
     shared = keys.number(mixture.shared_width, default=0, least=0)
     if mixture.shared_count:
@@ -241,7 +216,7 @@ def _mixture(mixture: Mixture, keys: _Keys) -> dict[str, Any]:
     }
 
 
-def _dense_layers(mixture: Mixture, keys: _Keys) -> int:
+def _dense_layers(mixture: Mixture, keys: Keys) -> int:
     if mixture.dense == "first":
         return min(keys.layers, keys.number("first_k_dense_replace", default=0, least=0))
     if mixture.dense != "every":
@@ -249,12 +224,14 @@ def _dense_layers(mixture: Mixture, keys: _Keys) -> int:
     step = keys.number("decoder_sparse_step", default=1)
     plain = keys.config.get("mlp_only_layers") or []
     if not isinstance(plain, list) or not all(type(number) is int for number in plain):
-        keys.refuse(f"`mlp_only_layers` is {_short(plain)}, not a list of numbers")
+        words = f"`mlp_only_layers` is {short(plain)}, not a list of numbers"
+        keys.refuse(words, "mlp_only_layers", "a list of block numbers from 0")
+        return 0
     numbers = set(plain)
     return sum(number in numbers or (number + 1) % step != 0 for number in range(keys.layers))
 
 
-def _unknown_mixture(keys: _Keys) -> dict[str, Any]:
+def _unknown_mixture(keys: Keys) -> dict[str, Any]:
     count = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     experts = keys.number(*count, default=0, least=0, most=MOST_EXPERTS)
     chosen = ("num_experts_per_tok", "moe_k")
@@ -262,13 +239,13 @@ def _unknown_mixture(keys: _Keys) -> dict[str, Any]:
     return {"experts": experts, "experts_per_token": min(experts, per_token)}
 
 
-def _embedding(kind: str, keys: _Keys, hidden: int) -> int:
+def _embedding(kind: str, keys: Keys, hidden: int) -> int:
     """Return the width of OPT's embeddings where it is not the blocks' own, else 0."""
     width = keys.number("word_embed_proj_dim", default=hidden) if kind == "opt" else hidden
     return width if width != hidden else 0
 
 
-def _biases(family: Architecture, keys: _Keys) -> str:
+def _biases(family: Architecture, keys: Keys) -> str:
     """Return the letters of the projections that have a bias: the family's, or as config says."""
     letters = set(family.biases)
     for key, projections in family.bias_keys:
@@ -278,14 +255,14 @@ def _biases(family: Architecture, keys: _Keys) -> str:
     return "".join(sorted(letters))
 
 
-def _qk_norm(family: Architecture, keys: _Keys) -> QkNorm:
+def _qk_norm(family: Architecture, keys: Keys) -> QkNorm:
     if family.qk_norm_key is None:
         return family.qk_norm
     key, form, default = family.qk_norm_key
     return form if keys.flag(key, default) else ""
 
 
-def _norm_weights(kind: str, family: Architecture, keys: _Keys) -> int:
+def _norm_weights(kind: str, family: Architecture, keys: Keys) -> int:
     """Return how many vectors the norms of a block have; a parallel block may have one norm."""
     if kind == "stablelm" and keys.flag("use_parallel_residual", False):
         return 2

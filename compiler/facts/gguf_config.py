@@ -30,6 +30,26 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "ernie4_5": "ernie4_5",
     }
 )
+# What a GGUF file calls the keys that shape memory, after its architecture's name.
+_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "num_hidden_layers": "block_count",
+        "hidden_size": "embedding_length",
+        "num_attention_heads": "attention.head_count",
+        "num_key_value_heads": "attention.head_count_kv",
+        "num_kv_heads": "attention.head_count_kv",
+        "head_dim": "attention.key_length",
+        "max_position_embeddings": "context_length",
+        "intermediate_size": "feed_forward_length",
+        "n_inner": "feed_forward_length",
+        "ffn_hidden_size": "feed_forward_length",
+        "moe_intermediate_size": "expert_feed_forward_length",
+        "num_experts": "expert_count",
+        "num_local_experts": "expert_count",
+        "n_routed_experts": "expert_count",
+        "num_experts_per_tok": "expert_used_count",
+    }
+)
 # Which tensors show that a projection has a bias, by the letters of the projections.
 _TENSORS = {
     "q": ("attn_q", "attn_qkv"),
@@ -80,6 +100,14 @@ def config_of(header: Header, shown: str) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
+def names_of(header: Header) -> dict[str, str]:
+    """Return what a GGUF file calls the keys of a config.json."""
+    prefix = header.values.get("general.architecture")
+    return {key: f"{prefix}.{name}" for key, name in _NAMES.items()} | {
+        "vocab_size": "tokenizer.ggml.tokens"
+    }
+
+
 def parameters_of(header: Header, config: Mapping[str, Any]) -> int:
     """Count the parameters of a file: all tensors but rotary tables and a copy of a tied head."""
     tied = config.get("tie_word_embeddings")
@@ -96,15 +124,18 @@ class _Keys:
     def __init__(self, header: Header, named: str) -> None:
         self.values, self.prefix = header.values, named
 
-    def number(self, name: str) -> int | None:
-        """Return a whole number; of a list of equal ones, one for each block, their value."""
+    def number(self, name: str) -> Any:
+        """Return what should be a whole number; of a list of equal ones, a block each, their value.
+
+        What is none is returned as it stands: `shape_of` refuses it by name.
+        """
         value = self.values.get(f"{self.prefix}.{name}")
         if isinstance(value, Array):
-            return int(value.values[0]) if len(set(value.values)) == 1 else None
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+            return value.values[0] if len(set(value.values)) == 1 else None
+        return value
 
 
-def _vocabulary(header: Header, keys: _Keys) -> int | None:
+def _vocabulary(header: Header, keys: _Keys) -> Any:
     tokens = header.values.get("tokenizer.ggml.tokens")
     return keys.number("vocab_size") or (tokens.count if isinstance(tokens, Array) else None)
 

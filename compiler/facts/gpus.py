@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +46,10 @@ _SPLITS = (
     (re.compile(r"\b(?:mobile|notebook)\b"), "laptop"),
 )
 # Cards of other makers, as people write them. Nothing was measured on them, and none is listed.
-_OTHER_MAKERS = (
-    ("AMD", re.compile(r"\b(?:amd|radeon|instinct|mi\s?\d{2,3}[ax]?|rx\s?\d{3,4})\b")),
-    ("Apple", re.compile(r"\bapple\b|^m[1-9](?:\s(?:pro|max|ultra))?$")),
-    ("Intel", re.compile(r"\b(?:intel|arc|gaudi)\b")),
+_OTHER_MAKERS = (  # compiled when they are asked for
+    ("AMD", r"\b(?:amd|radeon|instinct|mi\s?\d{2,3}[ax]?|rx\s?\d{3,4})\b"),
+    ("Apple", r"\bapple\b|^m[1-9](?:\s(?:pro|max|ultra))?$"),
+    ("Intel", r"\b(?:intel|arc|gaudi)\b"),
 )
 _SAYS_NOTHING = frozenset(
     "nvidia geforce tesla quadro gpu graphics card generation edition mig vram"
@@ -89,15 +88,20 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """Hold a card and the words it goes by."""
+    """Hold a card and the names it goes by."""
 
     gpu: Gpu
     key: str
-    words: frozenset[str]
+    names: str
     mig: tuple[str, ...]
 
+    @property
+    def words(self) -> frozenset[str]:
+        return _words(self.names)
+
     def answers(self, words: frozenset[str]) -> bool:
-        return words <= self.words and frozenset(self.key.split()) <= words
+        # The key first: few cards pass, and the others' names need not be split.
+        return frozenset(self.key.split()) <= words and words <= self.words
 
 
 def catalogue() -> tuple[Gpu, ...]:
@@ -165,7 +169,7 @@ def find_gpu(text: str) -> Gpu | None:
 def other_maker(text: str) -> str | None:
     """Return `AMD`, `Apple` or `Intel` where a name is of one of their cards, else None."""
     name = text.casefold().strip()
-    return next((maker for maker, words in _OTHER_MAKERS if words.search(name)), None)
+    return next((maker for maker, words in _OTHER_MAKERS if re.search(words, name)), None)
 
 
 def nearest_names(text: str, count: int = 3) -> tuple[str, ...]:
@@ -173,6 +177,8 @@ def nearest_names(text: str, count: int = 3) -> tuple[str, ...]:
 
     A number of cards in `text` comes back with each name.
     """
+    from difflib import SequenceMatcher
+
     number, text = split_count(text)
     prefix = f"{number}x " if number else ""
     asked = " ".join(_spoken(_MIG.sub(" ", text.casefold())))
@@ -208,8 +214,8 @@ def _entry(row: dict[str, Any]) -> _Entry:
         measured_memory="free_mib" in row,
         total_bytes=row["mib"] * MIB,
     )
-    words = _words(f"{row['name']} {row['key']} {row.get('also', '')} {row['memory_gb']}gb")
-    return _Entry(gpu, row["key"], words, tuple(row.get("mig", ())))
+    names = f"{row['name']} {row['key']} {row.get('also', '')} {row['memory_gb']}gb"
+    return _Entry(gpu, row["key"], names, tuple(row.get("mig", ())))
 
 
 def _kept(mib: int, capability: tuple[int, int]) -> int:
@@ -218,6 +224,7 @@ def _kept(mib: int, capability: tuple[int, int]) -> int:
     return round(fixed + share * mib)
 
 
+@lru_cache(maxsize=512)
 def _words(text: str) -> frozenset[str]:
     """Split a name into the words that tell one card from another."""
     return frozenset(_spoken(text))

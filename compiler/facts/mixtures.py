@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from ftspec.compiler.facts.architecture import Architecture, Mixture, modules
 
@@ -105,3 +106,32 @@ LATENT_QUERIES: Mapping[str, Architecture] = MappingProxyType(
         for kind in ("deepseek_v2", "deepseek_v3")
     }
 )
+
+# The weight of the loss that keeps experts in balance where a config.json does not say
+# (`router_aux_loss_coef`, transformers 5.23 `configuration_*.py`); the other families have none.
+BALANCING: Mapping[str, float] = MappingProxyType(
+    {
+        "mixtral": 0.001,
+        "qwen2_moe": 0.001,
+        "qwen3_moe": 0.001,
+        "olmoe": 0.01,
+        "granitemoe": 0.001,
+        "granitemoeshared": 0.001,
+        "gpt_oss": 0.001,
+        "phimoe": 0.001,
+    }
+)
+# Families whose configs have no `num_experts`, by that name or another (`attribute_map`).
+NO_NUM_EXPERTS = ("granitemoe", "granitemoeshared", "phimoe", "glm4_moe", "deepseek_v3")
+
+
+def balancing(kind: str, keys: Mapping[str, Any]) -> float:
+    """Return the weight of the balancing loss that trl adds for a family; 0: none.
+
+    keys: those of its config.json. What is there and no number counts as 0.
+    """
+    if kind not in SPARSE:
+        return 0.0
+    stated = keys.get("router_aux_loss_coef", BALANCING.get(kind, 0.0))
+    number = isinstance(stated, int | float) and not isinstance(stated, bool)
+    return float(stated) if number else 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,8 @@ from ftspec.compiler.facts.config import (
     shape_of,
     text_config,
 )
+from ftspec.compiler.facts.config_keys import Fault, refusal
+from ftspec.compiler.facts.json_places import parsed
 from ftspec.compiler.facts.shape import Shape
 
 __all__ = ["ModelFacts", "ModelUnreadableError", "Shape", "resolve_model", "shape_of"]
@@ -94,20 +95,20 @@ def _from_folder(name: str, folder: Path) -> ModelFacts:
     config_file = folder / hub.CONFIG
     if not config_file.is_file():
         raise ModelUnreadableError(f"the folder `{name}` has no config.json")
-    config = _config(config_file, f"{name}/{hub.CONFIG}")
+    text = _config(config_file, f"{name}/{hub.CONFIG}")
     facts = ModelFacts(name, "folder", folder=folder)
-    return _with_shape(_with_tokenizer(facts, folder), config, f"{name}/{hub.CONFIG}")
+    return _with_text(_with_tokenizer(facts, folder), text, f"{name}/{hub.CONFIG}")
 
 
 def _from_snapshot(name: str, snapshot: hub.Snapshot) -> ModelFacts:
     """Read what the hub's libraries downloaded; of a tokenizer, all files or none are there."""
-    config = _config(snapshot.folder / hub.CONFIG, f"{name}/{hub.CONFIG}")
+    text = _config(snapshot.folder / hub.CONFIG, f"{name}/{hub.CONFIG}")
     note = "config.json from the hub's cache on this machine"
     facts = ModelFacts(name, "hub", revision=snapshot.commit, note=note)
     facts = _with_tokenizer(facts, snapshot.folder)
     settings = (snapshot.folder / "tokenizer_config.json").is_file()
     facts = replace(facts, tokenizer_known=settings)
-    facts = _with_shape(facts, config, f"{name}/{hub.CONFIG}")
+    facts = _with_text(facts, text, f"{name}/{hub.CONFIG}")
     known = catalogue.known_model(name)
     if facts.parameters is None and known and shape_of(known.config, name) == facts.shape:
         facts = replace(facts, parameters=known.parameters)
@@ -124,12 +125,12 @@ def _from_hub(name: str, revision: str | None) -> ModelFacts:
     facts = ModelFacts(
         name, "hub", revision=answer.commit, note="config.json from the hub, asked just now"
     )
-    return _with_shape(facts, _parsed(answer.content, shown), shown)
+    return _with_text(facts, answer.content, shown)
 
 
 def _from_gguf(name: str, path: Path) -> ModelFacts:
     from ftspec.compiler.facts.gguf import read_header
-    from ftspec.compiler.facts.gguf_config import config_of, parameters_of
+    from ftspec.compiler.facts.gguf_config import config_of, names_of, parameters_of
 
     if not path.is_file():
         raise ModelUnreadableError(f"there is no file `{name}`")
@@ -144,13 +145,29 @@ def _from_gguf(name: str, path: Path) -> ModelFacts:
         tokenizer_known=True,
         tensor_types=header.type_counts(),
     )
-    facts = _with_shape(facts, config, name)
+    try:
+        facts = _with_shape(facts, config, name)
+    except ModelUnreadableError as error:
+        raise error.renamed(names_of(header)) from error
     counted, formula = facts.parameters or 0, facts.shape.parameters if facts.shape else 0
     if formula and abs(counted - formula) > GGUF_TOLERANCE * formula:
         raise ModelUnreadableError(
             f"`{name}` contradicts itself: its keys describe {formula:,} parameters, "
             f"its tensors hold {counted:,}"
         )
+    return facts
+
+
+def _with_text(facts: ModelFacts, text: bytes, shown: str) -> ModelFacts:
+    """Add what the text of a config.json says; its faults get their places."""
+    doubled: list[Fault] = []
+    config = parsed(text, shown, doubled)
+    try:
+        facts = _with_shape(facts, config, shown)
+    except ModelUnreadableError as error:
+        raise error.placed(text.decode("utf-8"), doubled) from error
+    if doubled:
+        raise refusal(doubled, shown)
     return facts
 
 
@@ -209,28 +226,18 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _config(path: Path, shown: str) -> dict[str, Any]:
+def _config(path: Path, shown: str) -> bytes:
     try:
         size = path.stat().st_size
+        if size > MOST_CONFIG:
+            raise ModelUnreadableError(f"`{shown}` has {size:,} bytes, more than {MOST_CONFIG:,}")
+        return path.read_bytes()
     except OSError as error:
         raise ModelUnreadableError(f"`{shown}` cannot be read: {error.strerror}") from error
-    if size > MOST_CONFIG:
-        raise ModelUnreadableError(f"`{shown}` has {size:,} bytes, more than {MOST_CONFIG:,}")
-    return _json(path, shown)
 
 
 def _json(path: Path, shown: str) -> dict[str, Any]:
-    return _parsed(_text(path, shown), shown)
-
-
-def _parsed(text: str | bytes, shown: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except (RecursionError, ValueError) as error:
-        raise ModelUnreadableError(f"`{shown}` cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelUnreadableError(f"`{shown}` is not a JSON object")
-    return content
+    return parsed(_text(path, shown), shown)
 
 
 def _text(path: Path, shown: str) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftspec import __version__
+from ftspec.compiler.memory.ledger import ASSUMED
 from ftspec.compiler.plan import MemoryPlan
 from ftspec.spec.model import MethodName
 
@@ -196,6 +197,8 @@ def _with_context(memory: MemoryPlan, machine: Machine) -> MemoryPlan:
     sizes = {name: getattr(memory, name) for name in ends}
     moved = {name: size + shift for name, size in sizes.items() if size is not None}
     note = "the context is the one measured on this machine"
+    told = [text for text in memory.note.split("; ") if not text.startswith(ASSUMED)]
+    memory = memory.model_copy(update={"note": "; ".join(told)})
     return _judged(memory, {**moved, "context_bytes": machine.context_bytes}, note)
 
 

@@ -34,6 +34,7 @@ OPTIMIZER_BYTES: dict[str, tuple[float, float]] = {
 # Other cards are taken to lie between these.
 CONTEXT_MIB = {(9, 0): (742, 8), (7, 5): (141, 16)}
 UNMEASURED_MIB = (600, 250)
+ASSUMED = "the CUDA context of"
 CUDNN_MIB, INT8_MIB = 16, 64
 
 # A margin, not a fit: it holds the fourteen peaks measured so far (bench/methods/RESULTS.md says
@@ -61,7 +62,8 @@ class Ledger:
 
     phases: allocated bytes. reserved_bytes: what the allocator takes from the card at its peak; 0
     where that is not told apart. low, high: the interval of what the driver shows, with the
-    context; 0: a margin around the closed form. moment: forward, backward, optimizer, evaluate.
+    context; 0: a margin around the closed form, and `spread`, that of the context. moment:
+    forward, backward, optimizer, evaluate.
     """
 
     parts: tuple[Part, ...]
@@ -70,6 +72,7 @@ class Ledger:
     reserved_bytes: int = 0
     low: int = 0
     high: int = 0
+    spread: int = 0
     method: str = "closed-form"
     moment: str = ""
 
@@ -94,14 +97,14 @@ class Ledger:
         """Lower end of the interval."""
         if self.low:
             return self.low
-        return round(self.allocated_peak_bytes * LOW_SHARE) + self.context_bytes
+        return round(self.allocated_peak_bytes * LOW_SHARE) + self.context_bytes - self.spread
 
     @property
     def high_bytes(self) -> int:
         """Upper end of the interval."""
         if self.high:
             return self.high
-        return round(self.allocated_peak_bytes * HIGH_SHARE) + self.context_bytes
+        return round(self.allocated_peak_bytes * HIGH_SHARE) + self.context_bytes + self.spread
 
 
 def predict(work: Work, gpu: Gpu | None) -> Ledger:
@@ -135,7 +138,8 @@ def predict(work: Work, gpu: Gpu | None) -> Ledger:
     if work.eval_batch:
         phases["evaluate"] = static + _evaluation(work)
     parts = (weights, adapters, gradients, optimizer, activations, loss, workspace)
-    return Ledger(tuple(part for part in parts if part.bytes), phases, context_bytes(gpu, work))
+    there = tuple(part for part in parts if part.bytes)
+    return Ledger(there, phases, context_bytes(gpu, work), spread=context_spread(gpu))
 
 
 def context_bytes(gpu: Gpu | None, work: Work | None = None) -> int:
@@ -146,6 +150,16 @@ def context_bytes(gpu: Gpu | None, work: Work | None = None) -> int:
     if work is not None and gpu.capability == (9, 0):
         size += CUDNN_MIB * (work.attention == "sdpa") + INT8_MIB * (work.quantization == "int8")
     return size * MIB
+
+
+def context_words(gpu: Gpu) -> str:
+    """Say that a kind of card's context is assumed; empty where it was measured."""
+    if gpu.capability in CONTEXT_MIB:
+        return ""
+    size, spread = UNMEASURED_MIB
+    return (
+        f"the CUDA context of {gpu.name} was not measured: taken as {size} MiB, {spread} either way"
+    )
 
 
 def context_spread(gpu: Gpu | None) -> int:

@@ -7,6 +7,7 @@ from functools import partial
 
 from ftspec.compiler.draft import Draft
 from ftspec.compiler.memory.corrections import corrected
+from ftspec.compiler.memory.ledger import context_words
 from ftspec.compiler.memory.predict import quick
 from ftspec.compiler.memory.work import DTYPE_BYTES
 from ftspec.compiler.passes.choose_batch import free_bytes
@@ -22,7 +23,7 @@ def judge_memory(draft: Draft) -> Draft:
 
 
 def _memory(draft: Draft) -> MemoryPlan:
-    free, ledger = free_bytes(draft), draft.ledger
+    free, ledger, gpu = free_bytes(draft), draft.ledger, draft.hardware.gpu
     ranks = max(
         1,
         draft["train.rows_a_step"]
@@ -80,7 +81,7 @@ def _memory(draft: Draft) -> MemoryPlan:
         host_bytes=_host_bytes(draft),
         disk_bytes=_disk_bytes(draft),
         method=ledger.method,
-        note="host memory, since the CPU trains" if draft.hardware.gpu is None else "",
+        note=context_words(gpu) if gpu else "host memory, since the CPU trains",
     )
 
 

@@ -30,7 +30,9 @@ from ftspec.compiler.rules import (
     unknown_module,
     unmapped_targets,
     unmeasured_hardware,
+    untrainable_mixture,
     unusable_path,
+    virtual_tokens_refused,
 )
 from ftspec.spec.rule import Rule
 
@@ -56,6 +58,8 @@ FACT_RULES: tuple[Rule[Any], ...] = (
     not_acted_on.RULE,
     unmeasured_hardware.RULE,
     card_counts_disagree.RULE,
+    untrainable_mixture.RULE,
+    virtual_tokens_refused.RULE,
     does_not_fit.RULE,
     tight.RULE,
     memory_unknown.RULE,

@@ -30,7 +30,6 @@ from ftspec.compiler.draft import Draft
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
-
 LATER = ("offload",)
 
 

@@ -10,6 +10,7 @@ import click
 
 from ftspec.cli.output import command, print_json
 from ftspec.cli.paint import painter
+from ftspec.cli.words import NothingFitsError, rows_of_words
 from ftspec.compiler.facts.gpus import Gpu, catalogue, matching, nearest_names
 from ftspec.compiler.facts.hardware import Hardware
 from ftspec.spec.render import Paint
@@ -22,22 +23,20 @@ WIDTHS = (6, 6, 8, 5, 5, 4)
 
 
 @click.command()
-@click.argument("text", required=False, default="")
+@click.argument("text", nargs=-1)
 @click.option("--here", is_flag=True, help="The cards of this machine, and what of them is free.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def gpus(text: str, here: bool, as_json: bool) -> int:
+def gpus(text: tuple[str, ...], here: bool, as_json: bool) -> int:
     """List the cards that ftspec knows, or those that TEXT names.
 
-    TEXT is a part of a name, such as `rtx 40`, or a size, such as `80gb`.
+    TEXT is a part of a name, such as `rtx 40`, or a size, such as `80gb`; or several of them, such
+    as `4090 a100`.
     """
     if here and text:
         raise click.UsageError("`--here` shows this machine: it takes no TEXT")
     if here:
         return _here(as_json=as_json)
-    found = matching(text)
-    if not found:
-        near = ", ".join(f"`{name}`" for name in nearest_names(text))
-        raise click.UsageError(f"no card `{text}`." + (f" Did you mean {near}?" if near else ""))
+    found = _found(" ".join(text))
     if as_json:
         print_json({"schema_version": 1, "gpus": [_facts(gpu) for gpu in found]})
         return 0
@@ -46,6 +45,15 @@ def gpus(text: str, here: bool, as_json: bool) -> int:
     print(f"\n{_legend(found)}")
     print(f"next: {command('check', 'SPEC', '--gpu', _short(found))}")
     return 0
+
+
+def _found(text: str) -> tuple[Gpu, ...]:
+    try:
+        return tuple(rows_of_words(text, matching)) if text.strip() else catalogue()
+    except NothingFitsError as error:
+        near = ", ".join(f"`{name}`" for name in nearest_names(error.text))
+        hint = f" Did you mean {near}?" if near else ""
+        raise click.UsageError(f"no card `{error.text}`.{hint}") from None
 
 
 def _table(found: tuple[Gpu, ...], paint: Paint) -> Iterator[str]:

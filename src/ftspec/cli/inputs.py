@@ -235,8 +235,11 @@ def show_findings(
 ) -> None:
     """Print findings with the lines of the spec that they point at."""
     paint = painter(stream)
+    source = parsed.source
     for finding in findings:
-        print(render(finding, parsed.source.text, paint), end="\n\n", file=stream)
+        elsewhere = finding.place is not None and finding.place.file != source.name
+        text = None if elsewhere else source.text
+        print(render(finding, text, paint), end="\n\n", file=stream)
 
 
 def exit_code(findings: tuple[Finding, ...] | list[Finding], fail_on: str) -> int:

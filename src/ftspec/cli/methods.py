@@ -20,6 +20,7 @@ from ftspec.compiler.methods import (
     CARDS,
     GIB,
     GUIDE,
+    METHODS,
     NoMethodsError,
     Prediction,
     guide_size,
@@ -87,6 +88,9 @@ def _lines(
         yield ""
         yield from _memory(found, paint, unicode=unicode)
         yield from _remarks(found, guide_size(parameters))
+    left_out = [method for method in METHODS if method not in {item.method for item in found}]
+    if left_out:
+        yield f"{', '.join(left_out)}: refused; {command('check', 'SPEC')} says why"
     yield ""
     yield from _guide(found)
 

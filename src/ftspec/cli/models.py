@@ -14,6 +14,7 @@ import click
 from ftspec.cli.failure import CannotReadError
 from ftspec.cli.output import command, print_json, width
 from ftspec.cli.paint import painter
+from ftspec.cli.words import NothingFitsError, rows_of_words
 from ftspec.compiler.facts.architecture import Mixture
 from ftspec.compiler.facts.catalogue import (
     TABLES,
@@ -35,33 +36,50 @@ LEFT = ("model", "architecture")
 
 
 @click.command()
-@click.argument("text", required=False)
+@click.argument("text", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def models(text: str | None, as_json: bool) -> int:
+def models(text: tuple[str, ...], as_json: bool) -> int:
     """List the models whose shapes are known, those that TEXT fits, or all facts of one.
 
-    TEXT is part of a name; or a whole one: a hub id, a folder with a config.json, a GGUF file.
+    TEXT is part of a name, or several; or a whole one: a hub id, a folder with a config.json, a
+    GGUF file.
     """
-    if text is None:
+    if not text:
         return _list(known_models(), as_json)
-    if known_model(text) is None and not _is_path(text):
-        found = [model for model in known_models() if _fits(model, text)]
-        if found:
-            return _list(found, as_json)
+    name = " ".join(text)
+    several = [model for word in text if (model := known_model(word))]
+    if 1 < len(text) == len(several):
+        return _list(several, as_json)
+    if known_model(name) is None and not _is_path(name):
+        try:
+            return _list(rows_of_words(name, _fitting), as_json)
+        except NothingFitsError as error:
+            if len(text) > 1:
+                raise click.UsageError(f"No model `{error.text}`.{_near(error.text)}") from None
+    return _one(name, as_json)
+
+
+def _one(name: str, as_json: bool) -> int:
+    """Show all facts of one model."""
     try:
-        facts = resolve_model(text, Path())
-    except (ModelUnreadableError, OSError, RuntimeError, ValueError) as error:
+        facts = resolve_model(name, Path())
+    except ModelUnreadableError as error:
+        raise CannotReadError(error.lines) from error
+    except (OSError, RuntimeError, ValueError) as error:
         raise CannotReadError(str(error)) from error
     if facts.source == "unknown":
-        near = nearest_ids(text[:200])
-        hint = f" Did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
-        raise click.UsageError(f"No model `{text}`: {facts.note}.{hint}")
-    known = known_model(text) if facts.source in ("catalogue", "hub") else None
+        raise click.UsageError(f"No model `{name}`: {facts.note}.{_near(name)}")
+    known = known_model(name) if facts.source in ("catalogue", "hub") else None
     if as_json:
         print_json({"schema_version": 1, "model": _document(facts, known)})
     else:
         _show(facts, known)
     return 0
+
+
+def _near(text: str) -> str:
+    near = nearest_ids(text[:200])
+    return f" Did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
 
 
 def _is_path(text: str) -> bool:
@@ -74,6 +92,12 @@ def _fits(model: KnownModel, text: str) -> bool:
     names = (model.id, *model.aliases, str(text_config(model.config)["model_type"]))
     words = text.casefold().split()
     return any(all(word in name.casefold() for word in words) for name in names)
+
+
+def _fitting(name: str) -> list[KnownModel]:
+    """Return the model of a whole name, else those that a part of one fits."""
+    whole = known_model(name)
+    return [whole] if whole else [model for model in known_models() if _fits(model, name)]
 
 
 def _list(found: Sequence[KnownModel], as_json: bool) -> int:

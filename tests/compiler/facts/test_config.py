@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from world import LLAMA
 
-from ftspec.compiler.facts import config as reading
+from ftspec.compiler.facts import config_keys as reading
 from ftspec.compiler.facts.architectures import ARCHITECTURES
 from ftspec.compiler.facts.config import MissingKeyError, ModelUnreadableError, shape_of
 
@@ -32,8 +32,8 @@ DEEPSEEK = LLAMA | {
     ("base", "change", "words"),
     [
         (LLAMA, {"model_type": None}, "no `model_type`"),
-        (LLAMA, {"model_type": 3}, "no `model_type`"),
-        (LLAMA, {"model_type": ["llama"]}, "no `model_type`"),
+        (LLAMA, {"model_type": 3}, "`model_type` is 3, not a name"),
+        (LLAMA, {"model_type": ["llama"]}, r"`model_type` is \['llama'\], not a name"),
         (LLAMA, {"model_type": "x\nimport os"}, "is no name"),
         (LLAMA, {"model_type": "x" * 65}, "is no name"),
         (LLAMA, {"hidden_size": None}, "has no `hidden_size`"),
@@ -78,6 +78,47 @@ def test_a_config_that_lies_is_refused(
     with pytest.raises(ModelUnreadableError, match=words) as caught:
         shape_of(base | change, "m/config.json")
     assert "`m/config.json`" in str(caught.value) and len(str(caught.value)) < 200
+
+
+def test_all_faults_are_told_at_once() -> None:
+    change = {"hidden_size": -64, "num_key_value_heads": 3, "vocab_size": None}
+    with pytest.raises(ModelUnreadableError) as caught:
+        shape_of(LLAMA | change | {"tie_word_embeddings": 1}, "m/config.json")
+    assert str(caught.value) == (
+        "`m/config.json` has no `vocab_size`; `hidden_size` is -64, not between 1 and 1,048,576; "
+        "4 heads do not divide by 3 key heads; `tie_word_embeddings` is 1, not true or false"
+    )
+    assert caught.value.lines.splitlines()[:2] == [
+        "`m/config.json` has 4 faults",
+        "  4 heads do not divide by 3 key heads",
+    ]
+    assert [fault.route for fault in caught.value.faults] == [
+        ("hidden_size",),
+        ("num_key_value_heads",),
+        ("vocab_size",),
+        ("tie_word_embeddings",),
+    ]
+
+
+def test_a_faulty_key_contradicts_nothing() -> None:
+    for change in ({"num_key_value_heads": -3}, {"num_attention_heads": 0}, {"hidden_size": "66"}):
+        with pytest.raises(ModelUnreadableError) as caught:
+            shape_of(LLAMA | change, "m/config.json")
+        assert len(caught.value.faults) == 1
+
+
+def test_missing_keys_alone_are_an_error_of_their_own() -> None:
+    bare = {"model_type": "llama"}
+    with pytest.raises(MissingKeyError, match="has no `num_hidden_layers`, `hidden_size`, `num_at"):
+        shape_of(bare, "m/config.json")
+    with pytest.raises(ModelUnreadableError) as caught:
+        shape_of(bare | {"hidden_size": 0}, "m/config.json")
+    assert not isinstance(caught.value, MissingKeyError)
+
+
+def test_an_unknown_family_may_write_widths_another_way() -> None:
+    with pytest.raises(MissingKeyError, match="has no `intermediate_size`"):
+        shape_of(LLAMA | {"model_type": "novel", "intermediate_size": [64, 128]}, "config.json")
 
 
 def test_widths_go_by_several_names() -> None:
@@ -162,7 +203,8 @@ def test_any_config_gives_a_shape_or_a_reason(
         shape = shape_of(base | {"model_type": kind} | change, "m/config.json")
     except ModelUnreadableError as error:
         words = str(error)
-        assert words.startswith("`m/config.json`") and len(words) < 200 and "\n" not in words
+        assert words.startswith("`m/config.json`") and "\n" not in words
+        assert error.faults and all(len(fault.words) < 180 for fault in error.faults)
     else:
         assert 0 <= shape.active_parameters <= shape.parameters <= reading.MOST_PARAMETERS
         assert shape.head_dim >= 1 and 0 <= shape.dense_layers <= shape.layers

@@ -12,9 +12,9 @@ from gguf_file import F32, Q4_0, Q8_0, Raw, decoder, gguf, text, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec.compiler.facts.config import ModelUnreadableError
+from ftspec.compiler.facts.config import ModelUnreadableError, shape_of
 from ftspec.compiler.facts.gguf import MOST_TEXT, TENSOR_TYPES, Array, Header, read_header
-from ftspec.compiler.facts.gguf_config import config_of
+from ftspec.compiler.facts.gguf_config import config_of, names_of
 from ftspec.compiler.facts.model import resolve_model
 
 GENERAL = {"general.architecture": "llama"}
@@ -254,3 +254,26 @@ def test_a_public_file_is_read_as_the_gguf_package_reads_it() -> None:
             assert reader.fields[key].contents() == found_value, key
     facts = resolve_model(path.name, path.parent)
     assert facts.parameters == 134_515_008 == (facts.shape.parameters if facts.shape else None)
+
+
+def test_faults_are_told_by_the_names_of_the_header(tmp_path: Path) -> None:
+    values, tensors = decoder(
+        extra={"llama.block_count": 2.0, "llama.embedding_length": 0, "llama.vocab_size": 10**9}
+    )
+    header = header_of(gguf(values, tensors), tmp_path)
+    with pytest.raises(ModelUnreadableError) as caught:
+        shape_of(config_of(header, "m.gguf"), "m.gguf")
+    assert str(caught.value.renamed(names_of(header))) == (
+        "`m.gguf`: `llama.block_count` is 2.0, not a whole number; "
+        "`llama.embedding_length` is 0, not between 1 and 1,048,576; "
+        "`tokenizer.ggml.tokens` is 1,000,000,000, not between 1 and 16,777,216"
+    )
+
+
+def test_a_list_of_what_is_no_number_is_no_traceback(tmp_path: Path) -> None:
+    for number in (float("inf"), float("nan")):
+        blocks = Raw(9, struct.pack("<IQf", 6, 1, number))
+        values, tensors = decoder(extra={"llama.block_count": blocks})
+        header = header_of(gguf(values, tensors), tmp_path)
+        with pytest.raises(ModelUnreadableError, match="not a whole number"):
+            shape_of(config_of(header, "m.gguf"), "m.gguf")

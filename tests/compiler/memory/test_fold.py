@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftspec.compiler.memory.tape import Player, Tape
+from ftspec.compiler.memory.tape import Asked, Player, Tape
 from ftspec.compiler.memory.trace.fold import LAYERS, NotFoldedError, fold
 
 Events = list[tuple[int, int, str]]
@@ -77,7 +77,6 @@ class Log:
             trained=[("model.embed.weight", (5, 5), 2, True), *trained],
             gradients=self.gradients,
             calls=[],
-            workspaces=("forward",),
             layers=self.layers,
         )
 
@@ -119,7 +118,6 @@ def test_blocks_are_written_once() -> None:
         ("model.layers.1.mlp.weight", False, True),
     ]
     assert [tape.sizes[place] for place in tape.trained[1].shape] == [("bytes", 7), ("bytes", 5)]
-    assert tape.workspaces == ("forward",)
     assert set(tape.gradients) == {
         f"first.B.{role}" for role in ("first", "second", "middle", "next-to-last", "last")
     }
@@ -158,13 +156,34 @@ def test_blocks_at_the_ends_may_differ(odd: int) -> None:
 
 
 def test_the_workspaces_of_cublas_are_not_a_pass_s_own() -> None:
-    log = Log(LAYERS)
-    log.load()
-    log.micro(0)
-    at = log.events.index((-1, 0, "head"))
-    log.events.insert(at, (999, 32, "workspace::forward"))
+    log = logged()
+    log.events.insert(log.events.index((-1, 0, "head")), (999, 32, "workspace::forward"))
     tape = fold(log.trace())
     assert ("bytes", 32) not in tape.sizes
+    assert tape.asked == (Asked("forward", "first", "F.last", 1),)
+
+
+def test_a_workspace_comes_where_the_first_step_asks_for_it() -> None:
+    """Passes are the last step's, which asks for none."""
+    log = logged()
+    log.events.insert(log.events.index((-1, 0, "turn")) + 2, (998, 32, "workspace::backward"))
+    begin = log.events.index((-1, 0, "step 0 micro 0"))
+    second = Log(LAYERS)
+    second.count = log.count
+    second.micro(0)
+    words = [(key, size, tag.replace("step 0", "step 1")) for key, size, tag in second.events]
+    log.events += [(-1, 0, "step 0 zero"), *words]
+    log.gradients |= second.gradients
+    tape = fold(log.trace())
+    assert begin > 0
+    assert tape.asked == (Asked("backward", "first", "turn", 1),)
+    asked = [(one.segment, one.after, 32) for one in tape.asked]
+    player = Player(tape, sizes_of(tape), 5)
+    sizes = [size for key, size in player.play("first", workspaces=asked)[0] if key >= 0]
+    plain = of_the_pass(logged(5))
+    at = sizes.index(32)
+    assert sizes[:at] + sizes[at + 1 :] == plain
+    assert sizes[at - 2 : at] == [LOGITS, KEPT]  # after the first allocation of the loss's backward
 
 
 def test_what_blocks_find_made_is_theirs() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_tapes import make_shape, make_work
+from small_tapes import make_shape, make_tape, make_work
 
 from ftspec.compiler.facts.shape import Latent
 from ftspec.compiler.memory import live, tapes
@@ -16,6 +16,7 @@ from ftspec.compiler.memory.live import LiveTracer
 from ftspec.compiler.memory.peaks import Peaks
 from ftspec.compiler.memory.trace.question import as_json, work_of
 
+VERSIONS = {"torch": "2.99.0"}
 CONFIG = {"model_type": "llama", "hidden_size": 256}
 ANSWER = {
     "allocated": 5,
@@ -47,6 +48,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All libraries are there, whether or not they are."""
     monkeypatch.setattr(live, "find_spec", lambda name: name)
     monkeypatch.setenv("FTSPEC_CACHE", str(tmp_path))
+    monkeypatch.setattr(tapes, "installed", lambda: VERSIONS)
 
 
 def asked(child: Child, monkeypatch: pytest.MonkeyPatch) -> tuple[LiveTracer, Peaks | None]:
@@ -73,7 +75,7 @@ def test_the_question(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     question = json.loads(options["input"])
     assert question["config"] == CONFIG
     assert question["capability"] == [9, 0]
-    assert question["tapes"] == str(tmp_path / "tapes")
+    assert question["tapes"] == str(tapes.own_folder(VERSIONS))
     assert work_of(question["work"]) == make_work()
 
 
@@ -142,6 +144,21 @@ def test_missing_libraries_are_named_and_nothing_is_started(
     assert tracer(CONFIG, make_work(), (9, 0)) is None
     assert "trl, bitsandbytes" in tracer.failed
     assert (child.calls, said) == ([], [])
+
+
+def test_tapes_of_other_versions_are_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(live.subprocess, "run", Child(out=json.dumps(ANSWER)).run)
+    monkeypatch.setattr(tapes, "SHIPPED", tmp_path)
+    tapes.add(tmp_path, "llama", "full", make_tape(), VERSIONS)
+    assert LiveTracer(said.append)(CONFIG, make_work(), (9, 0)) is not None
+    assert said[0].startswith("the tapes are of other library versions")
+    monkeypatch.setattr(live, "find_spec", lambda name: None)
+    tracer = LiveTracer()
+    assert tracer(CONFIG, make_work(), (9, 0)) is None
+    assert tracer.failed.startswith("the tapes are of other library versions, and torch")
 
 
 def test_what_failed_before_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from small_tapes import make_shape, make_tape, make_work
+from small_tapes import FORWARD, HIDDEN, evaluation, make_shape, make_tape, make_work
 
 from ftspec.compiler.facts.gpus import Gpu, find_gpu
 from ftspec.compiler.memory import ledger as closed
 from ftspec.compiler.memory import tapes
 from ftspec.compiler.memory.peaks import Peaks, peaks
 from ftspec.compiler.memory.predict import of_peaks, predict, quick
-from ftspec.compiler.memory.tape import Tape
+from ftspec.compiler.memory.tape import Segment, Tape
 from ftspec.compiler.memory.work import Work
 
 MIB = 2**20
@@ -113,6 +114,33 @@ def test_a_set_up_that_no_tape_covers_is_traced_at_once(asked: list[Any], gpu: G
     assert asked == []
     assert found is not None
     assert found.method == "traced"
+
+
+def test_an_evaluation_may_have_a_mask_where_training_has_none(
+    monkeypatch: pytest.MonkeyPatch, gpu: Gpu
+) -> None:
+    """Its tape is another regime's: a single row in training, several in evaluation."""
+    single, several = make_tape(), make_tape(passes={**make_tape().passes, "evaluate": wide()})
+    plain = "full, bfloat16, bfloat16, cudnn"
+    monkeypatch.setattr(tapes, "find", lambda _, name: {plain: single}.get(name, several))
+    work = make_work(batch=1, eval_batch=4)
+    found = predict(CONFIG, work, gpu)
+    same = predict(CONFIG, replace(work, padded=False), gpu)
+    assert found is not None
+    assert same is not None
+    hidden = 2 * 4 * 64 * 256
+    assert found.phases["evaluate"] == same.phases["evaluate"] + hidden
+    assert found.phases["train"] == same.phases["train"]
+    monkeypatch.setattr(tapes, "find", lambda _, name: {plain: single}.get(name))
+    tracer = FakeTracer(SEEN)
+    traced = predict(CONFIG, work, gpu, tracer)
+    assert traced is not None
+    assert traced.method == "traced"
+
+
+def wide() -> dict[str, Segment]:
+    """An evaluation with a mask as large as a hidden state."""
+    return {**evaluation(), "before": ((HIDDEN, FORWARD), (HIDDEN, FORWARD))}
 
 
 def test_without_a_tracer_the_closed_form_answers(asked: list[Any], gpu: Gpu) -> None:

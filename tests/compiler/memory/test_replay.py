@@ -18,6 +18,7 @@ from ftspec.compiler.memory.replay import (
     UNIT,
     Allocator,
     Pool,
+    Replay,
     Replayed,
     replay,
     segment_bytes,
@@ -566,3 +567,21 @@ def test_what_is_never_released_is_laid_end_to_end(sizes: list[int]) -> None:
     large = sum(size for size in rounded if size > mib(1))
     pages = -(-small // mib(2)) * mib(2) + -(-large // mib(20)) * mib(20)
     assert replay(enumerate(sizes)).reserved_peak == pages
+
+
+# --- a replay in parts ----------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(streams(), st.integers(0, 300), st.booleans(), BOUNDS)
+def test_a_copy_goes_on_as_if_it_had_seen_everything(
+    events: list[Event], cut: int, expandable: bool, limit: int | None
+) -> None:
+    first = Replay(expandable=expandable, limit=limit)
+    first.feed(events[:cut])
+    before, twin = first.result(), first.copy()
+    twin.feed(events[cut:])
+    assert twin.result() == replay(events, expandable=expandable, limit=limit)
+    assert first.result() == before
+    first.feed(events[cut:])
+    assert first.result() == twin.result()

@@ -15,7 +15,7 @@ from ftspec.compiler.memory.optimizers import OPTIMIZERS, Need, Parameter
 from ftspec.compiler.memory.peaks import peaks, setting_of
 from ftspec.compiler.memory.replay import EMPTY_CACHE, PHASE, replay
 from ftspec.compiler.memory.simulate import Setting, events, paged_bytes, parameters
-from ftspec.compiler.memory.tape import Base, Player, Tape
+from ftspec.compiler.memory.tape import Base, Player, Tape, Trained
 
 HIDDEN, WEIGHT, LOGITS, WIDTH = BYTES = [4096, 2048, 1024, 32]
 LAYERS = 6
@@ -101,6 +101,15 @@ def test_a_step_leaves_weights_states_and_workspaces() -> None:
     }
 
 
+def test_workspaces_come_at_the_first_step_s_products() -> None:
+    made, kinds = run()
+    keys = [key for key, size in made if size != -1 and kinds.get(key) == "workspace"]
+    forward, backward = (made.index((key, WORKSPACE)) for key in keys)
+    begin = made.index((PHASE, "backward"))
+    assert made.index((EMPTY_CACHE, 0)) < forward < begin < backward
+    assert made[forward - 1][1] == made[backward - 1][1] == HIDDEN
+
+
 def test_an_evaluation_s_sizes_are_its_own() -> None:
     player = Player(make_tape(), list(BYTES), LAYERS)
     wide = [2 * size for size in BYTES]
@@ -157,24 +166,64 @@ def test_without_trained_parameters_there_is_no_norm() -> None:
 
 
 def test_a_quantized_model_is_loaded_weight_by_weight() -> None:
-    base = (
-        Base("model.embed_tokens.weight", 0, False),
-        Base("model.layers.1.mlp.base_layer.weight", 1, True),
-        Base("model.layers.1.mlp.base_layer.weight.absmax", 2, True),
-        Base("model.layers.1.mlp.lora_A.default.weight", 3, True),
-    )
-    made, kinds = run(make_tape(base=base), quantized=True)
-    load = made[1 : made.index((EMPTY_CACHE, 0))]
-    assert load[0][1] == HIDDEN + LAYERS * (WEIGHT + LOGITS)  # the warm-up, given back at once
+    load, kinds = loaded(*four_bit("absmax"), *four_bit("code"))
+    assert load[0][1] == HIDDEN + LAYERS * WEIGHT  # the warm-up, given back at once
     assert load[1] == (load[0][0], -1)
     sizes = [size for _, size in load[2:] if size != -1]
     assert sizes[0] == HIDDEN  # "embed_tokens" comes before "layers"
-    # A weight: its two-byte copy, itself, float32 maxima of blocks of 64; then its 8-bit maxima.
-    assert sizes[1:5] == [4 * WEIGHT, WEIGHT, 4 * (2 * WEIGHT // 64), LOGITS]
+    # A weight: its two-byte copy; float32 maxima of blocks of 64, which stay; itself, and its code.
+    assert sizes[1:5] == [4 * WEIGHT, LOGITS, WEIGHT, LOGITS]
     assert left(load, kinds) == {
-        "base_weights": [HIDDEN, *[WEIGHT, LOGITS] * LAYERS],
+        "base_weights": [HIDDEN, *[LOGITS, WEIGHT, LOGITS] * LAYERS],
         "adapters": [WIDTH] * LAYERS,
     }
+
+
+def test_the_blocks_maxima_are_quantized_once_more() -> None:
+    parts = ("absmax", "code", "offset", "absmax", "code")  # the last two: of the maxima
+    load, kinds = loaded(*(item for part in parts for item in four_bit(part)))
+    first = [size for _, size in load[3:16]]
+    copy, maxima, distances = 4 * WEIGHT, 4 * LOGITS, 4 * LOGITS
+    state = [LOGITS] * 5
+    assert first[:9] == [copy, maxima, WEIGHT, *state[:2], distances, *state[2:]]
+    assert first[9:12] == [-1, -1, -1]  # the distances from the mean, the maxima, the copy
+    assert left(load, kinds)["base_weights"] == [HIDDEN, *[WEIGHT, *state] * LAYERS]
+
+
+def test_a_transposed_weight_is_turned_over_first() -> None:
+    """GPT-2's Conv1D: two copies lie there at once."""
+    parts = (*four_bit("absmax"), *four_bit("code"))
+    plain, turned = loaded(*parts)[0], loaded(*parts, transposed=True)[0]
+    sizes = [size for _, size in turned if size != -1]
+    assert sizes.count(4 * WEIGHT) == 2 * LAYERS
+    assert replay(turned).allocated_peak == replay(plain).allocated_peak + 4 * WEIGHT
+
+
+def test_eight_bits_are_made_by_way_of_the_host() -> None:
+    scales = Base("model.layers.1.mlp.base_layer.SCB", LOGITS_AT, True)
+    load, kinds = loaded(scales)
+    assert [size for _, size in load[3:9]] == [2 * WEIGHT, 2 * WEIGHT, LOGITS, WEIGHT, -1, -1]
+    assert left(load, kinds)["base_weights"] == [HIDDEN, *[LOGITS, WEIGHT] * LAYERS]
+
+
+HIDDEN_AT, WEIGHT_AT, LOGITS_AT, WIDTH_AT = range(4)  # places in the tape's sizes
+
+
+def four_bit(part: str) -> tuple[Base]:
+    """Something that a 4-bit weight keeps beside it."""
+    return (Base(f"model.layers.1.mlp.base_layer.weight.{part}", LOGITS_AT, True),)
+
+
+def loaded(*parts: Base, **changed: Any) -> tuple[list[Any], dict[int, str]]:
+    """What loading does; parts: what the quantized weight of each block has."""
+    base = (
+        Base("model.embed_tokens.weight", HIDDEN_AT, False),
+        Base("model.layers.1.mlp.base_layer.weight", WEIGHT_AT, True),
+        *parts,
+        Base("model.layers.1.mlp.lora_A.default.weight", WIDTH_AT, True),
+    )
+    made, kinds = run(make_tape(base=base), quantized=True, **changed)
+    return made[1 : made.index((EMPTY_CACHE, 0))], kinds
 
 
 def test_blocks_are_loaded_in_the_order_of_their_numbers() -> None:
@@ -248,6 +297,19 @@ def test_paged_states_lie_outside_of_the_allocator() -> None:
     assert paged_bytes(tape, wide, chosen) == LAYERS * 2 * 512 * 512
     assert paged_bytes(tape, BYTES, chosen) == 0  # matrices of 32 x 32
     assert parameters(tape, wide, LAYERS) == [Parameter((512, 512), 2)] * LAYERS
+
+
+def test_parameters_come_block_by_block_and_vectors_last() -> None:
+    """As an optimizer makes their states: Trainer's groups with and without weight decay."""
+    trained = (
+        Trained("model.embed_tokens.weight", (3, 2), 2, True, False),
+        Trained("model.layers.1.a.weight", (3, 3), 2, False, True),
+        Trained("model.layers.1.norm.weight", (3,), 2, False, True),
+        Trained("model.layers.1.b.weight", (2, 2), 2, False, True),
+        Trained("model.norm.weight", (3,), 2, False, False),
+    )
+    found = [p.shape for p in parameters(make_tape(trained=trained), [0, 0, 5, 7], 2)]
+    assert found == [(7, 5), *[(7, 7), (5, 5)] * 2, *[(7,)] * 3]
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.sampled_from(sorted(OPTIMIZERS)))

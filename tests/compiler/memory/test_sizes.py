@@ -40,12 +40,13 @@ def test_a_soft_prompt_makes_rows_longer() -> None:
 @pytest.mark.parametrize(
     ("rows", "length", "tile", "rest"),
     [
-        (1, 101, 100, 100),
-        (1, TOKEN_CHUNK + 1, TOKEN_CHUNK, TOKEN_CHUNK),
+        (1, 101, 100, 0),
+        (1, TOKEN_CHUNK + 1, TOKEN_CHUNK, 0),
         (2, 2501, TOKEN_CHUNK, 5000 - TOKEN_CHUNK),
+        (4, 2501, TOKEN_CHUNK, TOKEN_CHUNK),  # of three tiles two lie there at once
     ],
 )
-def test_tokens_of_a_tile_and_of_the_last(rows: int, length: int, tile: int, rest: int) -> None:
+def test_tokens_of_a_tile_and_of_the_next(rows: int, length: int, tile: int, rest: int) -> None:
     found = values(make_work(batch=rows, length=length), rows)
     assert (found["ct"], found["rt"]) == (tile, rest)
 
@@ -55,6 +56,7 @@ def test_tokens_of_a_tile_and_of_the_last(rows: int, length: int, tile: int, res
     [
         (50257, 512, VOCAB_CHUNK, 50257 - VOCAB_CHUNK),
         (2 * VOCAB_CHUNK, 512, VOCAB_CHUNK, VOCAB_CHUNK),
+        (128256, 512, VOCAB_CHUNK, VOCAB_CHUNK),
         (32000, 512, 32000, 0),  # one chunk of the head's weight, and nothing beside it
         (32000, 9000, 32000, 32000),  # the next tokens' beside those of the tokens before
     ],
@@ -72,8 +74,9 @@ def test_chunks_of_the_head(vocab: int, length: int, chunk: int, beside: int) ->
 
 def test_what_counts_in_the_loss_is_known_of_training_alone() -> None:
     work = make_work(batch=2, length=101, counted=30)
-    assert values(work, 2)["ct"] == 30
+    assert (values(work, 2)["ct"], values(work, 2)["N"]) == (30, 30)
     assert values(work, 2, training=False)["ct"] == 200
+    assert values(work, 2, training=False)["N"] == 200
 
 
 def test_what_an_operation_allocates_is_asked_for_these_sizes_and_this_card() -> None:

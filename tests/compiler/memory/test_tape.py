@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_tapes import BACKWARD, DEQUANTIZED, FORWARD, HIDDEN, LOGITS, WEIGHT, make_tape, training
+from small_tapes import (
+    BACKWARD,
+    DEQUANTIZED,
+    FORWARD,
+    HIDDEN,
+    LOGITS,
+    WEIGHT,
+    make_tape,
+    product,
+    training,
+)
 
 from ftspec.compiler.memory.replay import PHASE
 from ftspec.compiler.memory.tape import ROLES, Player, order, role
@@ -140,6 +150,37 @@ def test_what_is_gone_is_not_released_twice() -> None:
     passes["head"] = (("before", "", 0), ("before", "", 0), (LOGITS, FORWARD))
     _, events, _ = played(5, passes={"first": passes})
     alive(events)  # asserts
+
+
+@pytest.mark.parametrize(
+    ("segment", "after", "before"),
+    [
+        ("before", 0, 0),  # nothing comes before it
+        ("F.first", 1, 2),
+        ("F.middle", 1, 4),  # the first block in the middle
+        ("B.middle", 1, 15),  # seven blocks' inputs; backward begins with the last one
+        ("P.first", 0, 24),  # a place that does not come: at the end
+    ],
+)
+def test_a_workspace_comes_once_and_stays(segment: str, after: int, before: int) -> None:
+    player = Player(make_tape(), BYTES, 7)
+    events, _ = player.play("first", workspaces=[(segment, after, 999)])
+    made = [size for key, size in events if key != PHASE and size != -1]
+    assert made.count(999) == 1
+    assert made.index(999) == before
+    assert 999 in alive(events).values()
+    assert player.kinds[next(key for key, size in events if size == 999)] == "workspace"
+
+
+def test_the_evaluation_of_another_tape() -> None:
+    other = make_tape(sizes=(product(7, B=1), *make_tape().sizes[1:]), tags=("other:op", "b", "c"))
+    tape = make_tape().evaluated_as(other)
+    assert tape.passes["first"] == make_tape().passes["first"]
+    size, tag = tape.passes["evaluate"]["before"][0]
+    assert (tape.sizes[int(size)], tape.tags[int(tag)]) == (product(7, B=1), "other:op")
+    player = Player(tape, [*BYTES, 7000, *BYTES[1:]], 5)
+    assert peak(player.play("evaluate")[0]) == 14000
+    assert peak(player.play("first")[0]) == peak(played(5)[1])
 
 
 def test_what_is_made_for_blocks_beforehand() -> None:

@@ -71,7 +71,13 @@ def findings(case: Case, world: Path) -> tuple[str, list[Finding]]:
     assert parsed.spec is not None, [item.title for item in parsed.findings]
     hardware = DETECTED.get(case.path.stem, CPU)
     found = list(compile_spec(parsed, world, hardware, project=world / "project").findings)
-    return "".join(render(item, case.spec) + "\n" for item in found), found
+    return "".join(render(item, _text(item, case)) + "\n" for item in found), found
+
+
+def _text(finding: Finding, case: Case) -> str | None:
+    """Return the text that a finding's place is in, where it is the spec's."""
+    here = finding.place is None or finding.place.file == "ftspec.yaml"
+    return case.spec if here else None
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: f"{case.path.stem}-{case.number}")

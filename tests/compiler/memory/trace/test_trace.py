@@ -138,6 +138,56 @@ def test_a_tape_says_what_a_trace_of_the_model_says(
     same(taped(config, work, card), traced(config, work, card), 0.0005)
 
 
+def test_an_evaluation_has_a_mask_where_training_has_none() -> None:
+    """A row in training, three in evaluation: its tape is that of another regime."""
+    from ftspec.compiler.memory.trace.__main__ import taped as both
+
+    config = config_of(LLAMA, 4)
+    work = work_of(config, "lora", batch=1, length=700, eval_batch=3, accumulation=1)
+    tape = both(config, work, AMPERE, None)
+    played, seen = peaks(tape, work, AMPERE), traced(config, work, AMPERE)
+    same(played, seen, 0.0005)
+    expected = seen.phases["evaluate"][0]
+    assert played.phases["evaluate"][0] == pytest.approx(expected, rel=0.0005, abs=LOOSE)
+    masks = {
+        name: sum(dict(tape.sizes[op[0]][1][1]).get("S", 0) == 2 for op in ops if len(op) == 2)
+        for name, ops in ((name, tape.passes[name]["before"]) for name in ("first", "evaluate"))
+    }
+    assert masks["first"] == 0
+    assert masks["evaluate"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "names"),
+    [
+        (LLAMA, "qlora", ["forward", "backward"]),
+        (GPT2, "lora", ["forward", "forward biased", "backward"]),
+    ],
+)
+def test_cublas_is_asked_by_the_first_block_and_by_the_loss(
+    model: str, method: str, names: list[str]
+) -> None:
+    """In forward by the first block's first product, in backward by the logits', once more."""
+    from ftspec.compiler.memory.trace.record import record
+
+    config = config_of(model, 4)
+    asked = record(config, work_of(config, method), "cudnn").asked
+    assert [one.name for one in asked] == names
+    assert {one.played for one in asked} == {"first"}
+    places = {one.name.split()[0]: one.segment for one in asked}
+    assert places == {"forward": "F.first", "backward": "turn"}
+    assert all(one.after > 0 for one in asked)
+
+
+def test_adapters_on_a_quantized_base_are_cast_by_autocast() -> None:
+    """GPT-2's norms are float32 there, so that peft would cast by hand where autocast is off."""
+    config = config_of(GPT2, 4)
+    work = work_of(config, "qlora", accumulation=1)
+    tape, seen = taped(config, work, HOPPER), traced(config, work, HOPPER)
+    same(tape, seen, 0.0005)
+    assert tape.reserved == pytest.approx(seen.reserved, rel=0.02)
+
+
 def test_three_ways_to_the_peak_of_a_whole_model() -> None:
     """A tape, a trace of all thirty blocks, and the closed form."""
     config = config_of(LLAMA, 30)
