@@ -10,7 +10,7 @@ from pathlib import Path
 from ftspec.doctor.curves.find import find_logs, spec_beside
 from ftspec.doctor.curves.log import Log, UnreadableLogError
 from ftspec.doctor.curves.readers import read
-from ftspec.doctor.curves.rules import CURVE_RULES
+from ftspec.doctor.curves.rules.judge import find_all
 from ftspec.doctor.curves.series import Run
 from ftspec.doctor.prescribe import prescribe
 from ftspec.spec.finding import Finding, Severity
@@ -75,7 +75,7 @@ def diagnose(paths: Sequence[Path], spec_text: tuple[str, str] | None = None) ->
     runs = []
     for path in paths:
         if path == STANDARD_INPUT:
-            log = Log.of_bytes("standard input", sys.stdin.buffer.read())
+            log = Log.of_stream("standard input", sys.stdin.buffer)
             runs.append(diagnose_log(log, given))
             continue
         for file in find_logs(path):
@@ -86,7 +86,7 @@ def diagnose(paths: Sequence[Path], spec_text: tuple[str, str] | None = None) ->
 def diagnose_log(log: Log, spec: SpecText | None = None) -> Diagnosed:
     """Diagnose one log."""
     run = read(log)
-    found = [finding for rule in CURVE_RULES for finding in rule.find(run)]
+    found = list(find_all(run))
     typed = spec.spec if spec else None
     flat_form = spec.flat_form if spec else False
     order = list(Severity)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from types import MappingProxyType
 
+from ftspec.doctor.curves.columns import NOT_LOGGED, Record, Records
+from ftspec.doctor.curves.segments import Event, Segment, judged_rows, segments
+
+__all__ = ["EvalRecord", "Event", "Planned", "Problem", "Record", "Records", "Run", "Segment"]
+
 NO_METRICS: Mapping[str, float] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What was logged at one training step; None = not logged, NaN = logged as not finite."""
-
-    step: float | None = None
-    epoch: float | None = None
-    loss: float | None = None
-    grad_norm: float | None = None
-    learning_rate: float | None = None
-    tokens: float | None = None
-    tokens_per_second: float | None = None
-    memory_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +28,6 @@ class EvalRecord:
     loss: float | None = None
     name: str = ""
     metrics: Mapping[str, float] = field(default_factory=lambda: NO_METRICS)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened; `at` is how many train records had been read by then."""
-
-    kind: str
-    at: int
-    step: float | None = None
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +48,12 @@ class Planned:
     effective_batch: int | None = None
     epochs: float | None = None
     max_steps: int | None = None
+    warmup_steps: int | None = None
+    scheduler: str | None = None
+    logging_steps: int | None = None
+    weight_decay: float | None = None
+    trained_parameters: int | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Run:
 
     source: str
     format: str
-    train: tuple[Record, ...] = ()
+    train: Sequence[Record] = field(default_factory=Records)
     evals: tuple[EvalRecord, ...] = ()
     events: tuple[Event, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -83,19 +73,51 @@ class Run:
     quantities: frozenset[str] = frozenset()
 
     @cached_property
-    def judged(self) -> tuple[Record, ...]:
-        """The records of one continuous run, steps rising: what the rules look at."""
-        return continuous(self.train, self.events)
+    def _rows(self) -> Records:
+        return Records.of(self.train)
 
     @cached_property
-    def curve(self) -> tuple[Record, ...]:
+    def segments(self) -> tuple[Segment, ...]:
+        """The continuous pieces of `train`, in the order of the file."""
+        return segments(self._rows, self.events)
+
+    @cached_property
+    def judged(self) -> Records:
+        """The records of one continuous run, steps rising: what the rules look at."""
+        rows = judged_rows(self._rows, self.events)
+        return self._rows if isinstance(rows, range) and rows else self._rows.at(rows)
+
+    @cached_property
+    def curve(self) -> Records:
         """The judged records whose loss is a finite number."""
-        return tuple(r for r in self.judged if r.loss is not None and math.isfinite(r.loss))
+        losses = self.judged.raw("loss") or ()
+        if losses and all(map(math.isfinite, losses)):
+            return self.judged
+        places = self.judged.places
+        return self._rows.at(
+            row for row, loss in zip(places, losses, strict=False) if math.isfinite(loss)
+        )
 
     @cached_property
     def losses(self) -> list[float]:
         """The losses of `curve`."""
-        return [record.loss for record in self.curve if record.loss is not None]
+        return list(self.curve.raw("loss") or ())
+
+    def column(self, name: str) -> list[float | None]:
+        """Return another logged quantity of the judged records; None where it was not logged.
+
+        Names are the same for all trainers: a field of Record, or `reward`, `reward_std`, `kl`,
+        `entropy`, `clipped_ratio`, `completion_length`, `zero_reward_std`, `loss_scale`,
+        `step_seconds`, `token_accuracy`, `perplexity`.
+        """
+        return self.judged.values(name)
+
+    def thinned(self, limit: int) -> Records:
+        """Return the curve with neighbours merged by their medians into at most `limit` records.
+
+        For rules that are more than linear; of a short curve it is the curve itself.
+        """
+        return thin(self.curve, limit)
 
     @cached_property
     def held_out(self) -> tuple[EvalRecord, ...]:
@@ -110,54 +132,52 @@ class Run:
 
     def rate_reached(self, step: float = math.inf) -> float | None:
         """Return the greatest learning rate that was in force up to a step."""
-        rates = [
-            record.learning_rate
-            for record in self.judged
-            if record.learning_rate is not None and (record.step or 0) <= step
-        ]
-        return max((rate for rate in rates if 0 < rate < math.inf), default=None)
+        rates = self.judged.raw("learning_rate")
+        if rates is None:
+            return None
+        steps: Iterable[float] = self.judged.raw("step") or repeat(NOT_LOGGED)
+        known = (rate for rate, at in zip(rates, steps, strict=False) if at <= step)
+        return max((rate for rate in known if 0 < rate < math.inf), default=None)
 
     @cached_property
     def is_reinforcement(self) -> bool:
         """Say whether the loss is a policy loss, whose shape says nothing of learning.
 
-        Rewards are logged, or more than a tenth of the losses are negative.
+        Rewards or a policy loss are logged, or more than a tenth of the losses are negative.
         """
-        if any(name == "reward" or name.startswith("rewards/") for name in self.quantities):
+        if any(map(_of_a_policy, self.quantities)):
             return True
         negative = sum(loss < 0 for loss in self.losses)
         return negative > len(self.losses) / 10
 
 
-def continuous(train: Sequence[Record], events: Sequence[Event]) -> tuple[Record, ...]:
-    """Return the one continuous run in a log that resumes, restarts or says things twice.
-
-    A fresh start drops what came before it. Where a resumed run goes back to step s, the older
-    records from s on are dropped. In a log without start events, going back to the first step
-    begins another run, and the longest is taken.
-    """
-    starts = {event.at: event.text for event in events if event.kind == "start"}
-    runs: list[list[Record]] = [[]]
-    for number, record in enumerate(train):
-        current = runs[-1]
-        if current and starts.get(number) == "fresh":
-            runs = [[record]]
-        elif _goes_back(current, record):
-            if not starts and len(current) > 1 and _goes_back(current[:1], record):
-                runs.append([record])
-                continue
-            while current and _goes_back(current, record):
-                current.pop()
-            current.append(record)
-        else:
-            current.append(record)
-    longest = max(len(run) for run in runs)
-    return tuple(next(run for run in reversed(runs) if len(run) == longest))
+def _of_a_policy(quantity: str) -> bool:
+    return (
+        quantity == "reward"
+        or "pg_loss" in quantity
+        or quantity.startswith(("rewards/", "critic/rewards"))
+    )
 
 
-def _goes_back(run: Sequence[Record], record: Record) -> bool:
-    last = run[-1].step if run else None
-    return last is not None and record.step is not None and record.step <= last
+def thin(records: Records, limit: int) -> Records:
+    """Merge groups of neighbours into one record each: the median of each quantity."""
+    group = -(-len(records) // max(limit, 1))
+    if group <= 1:
+        return records
+    merged = {}
+    for name in records.columns:
+        column = records.raw(name) or array("d")
+        merged[name] = array(
+            "d", (_middle(column[at : at + group]) for at in range(0, len(column), group))
+        )
+    return Records(merged)
+
+
+def _middle(values: Sequence[float]) -> float:
+    known = [value for value in values if value != NOT_LOGGED and not math.isnan(value)]
+    if known:
+        return statistics.median(known)
+    return math.nan if any(map(math.isnan, values)) else NOT_LOGGED
 
 
 def merged_evals(evals: Sequence[EvalRecord]) -> tuple[EvalRecord, ...]:

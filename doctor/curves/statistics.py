@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 
 SIGMA_OF_MAD = 1.4826  # 1 / Phi^-1(3/4): MAD of a normal sample -> its standard deviation
 
 
-def median(values: Sequence[float]) -> float:
+def median(values: Collection[float]) -> float:
     """Return the median; 0.0 of nothing."""
     return statistics.median(values) if values else 0.0
 
 
-def mad(values: Sequence[float]) -> float:
+def mad(values: Collection[float]) -> float:
     """Return the median absolute deviation from the median.
 
     Source: Hampel, The influence curve and its role in robust estimation, JASA 69 (1974).
@@ -62,6 +64,30 @@ def rolling_median(values: Sequence[float], window: int) -> list[float]:
     return medians
 
 
+class Recent:
+    """The last few values, and their median at no more cost than a step in a sorted list."""
+
+    def __init__(self, values: Sequence[float], size: int) -> None:
+        self.size = size
+        self.values = deque(values[-size:], maxlen=size)
+        self._ordered = sorted(self.values)
+
+    def add(self, value: float) -> None:
+        """Take a value in; the oldest leaves where there are more than `size`."""
+        if len(self.values) == self.size:
+            del self._ordered[bisect_left(self._ordered, self.values[0])]
+        self.values.append(value)
+        insort(self._ordered, value)
+
+    @property
+    def median(self) -> float:
+        """The median of the values held; 0.0 of none."""
+        ordered, middle = self._ordered, len(self._ordered) // 2
+        if not ordered:
+            return 0.0
+        return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
 def course(values: Sequence[float], window: int) -> list[float]:
     """Return the running median, hanned: each value with a quarter of either neighbour.
 
@@ -98,3 +124,17 @@ def autocorrelation(values: Sequence[float], lag: int) -> float:
     if power == 0:
         return 0.0
     return sum(a * b for a, b in zip(values, values[lag:], strict=False)) / power
+
+
+def shift(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """Return how far the median moved from one sample to another, and its standard error.
+
+    The variance of a median is pi / 2 times that of the mean of a normal sample; the standard
+    deviation is taken from each sample's MAD.
+    """
+    variance = sum(
+        (math.pi / 2) * (SIGMA_OF_MAD * mad(part)) ** 2 / len(part)
+        for part in (before, after)
+        if part
+    )
+    return median(after) - median(before), variance**0.5

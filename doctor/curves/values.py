@@ -1,18 +1,25 @@
-"""Values as trainers log them: numbers, numbers in quotes, NaN in four spellings."""
+"""Values as trainers log them: numbers, numbers in quotes, NaN in many spellings."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 NAN = float("nan")
 
+_WRAPPED = re.compile(r"(?:np|numpy|torch|jnp|tf)?\.?\w+\(([^(),]+)(?:,[^()]*)?\)")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_NOT_A_NUMBER = {"nan", "+nan", "-nan", "nan.0", "-nan(ind)", "1.#qnan", "-1.#ind", "-inf"}
+_OF_TOTAL = re.compile(r"\s*([\d,.]+)\s*/\s*([\d,]+)\s*")
+
 
 def number(value: Any) -> float | None:
     """Return a logged value as a float, or None where it is not a number.
 
-    Strings are read (transformers 5 quotes what it prints); `nan` and `inf` are numbers here.
+    Strings are read (transformers 5 quotes what it prints), also with commas between thousands
+    and as `np.float64(…)` or `tensor(…)`; `nan` and `inf` are numbers here.
     """
     if isinstance(value, bool) or value is None:
         return None
@@ -20,8 +27,26 @@ def number(value: Any) -> float | None:
         try:
             return float(value)
         except (ValueError, OverflowError):
-            return None
+            return _spelt(value.strip()) if isinstance(value, str) else None
     return None
+
+
+def _spelt(text: str) -> float | None:
+    if _THOUSANDS.fullmatch(text):
+        return float(text.replace(",", ""))
+    if text.lower() in _NOT_A_NUMBER:
+        return NAN
+    wrapped = _WRAPPED.fullmatch(text) if text.endswith(")") else None
+    return number(wrapped.group(1)) if wrapped else None
+
+
+def of_total(value: Any) -> tuple[float, float] | None:
+    """Return both numbers of a count that is logged with its total: "601/2161"."""
+    match = _OF_TOTAL.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    done, total = number(match.group(1)), number(match.group(2))
+    return None if done is None or total is None else (done, total)
 
 
 def loss_of(row: Mapping[str, Any], key: str = "loss") -> float | None:

@@ -19,8 +19,10 @@ def share(value: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun: `1 record`, `3 records`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """Write a number with its noun: `1 record`, `3 records`, `2 losses`."""
+    if number == 1:
+        return f"{number:,} {noun}"
+    return f"{number:,} {noun}es" if noun.endswith("s") else f"{number:,} {noun}s"
 
 
 def factor(value: float) -> str:

@@ -14,6 +14,12 @@ def names(diagnosed) -> list[str]:
     return [item.name for item in diagnosed.findings if item.severity.at_least(Severity.WARNING)]
 
 
+def found(diagnosed, name: str):
+    """Return the one finding of that name."""
+    (finding,) = [item for item in diagnosed.findings if item.name == name]
+    return finding
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize(("size", "noise"), [(30, 0.03), (80, 0.1), (300, 0.05), (150, 0.18)])
 def test_an_ordinary_run_is_healthy(size, noise, seed, make_decay, make_events, diagnosed) -> None:
@@ -56,7 +62,7 @@ def test_noisy_held_out_loss_is_no_overfitting(seed, make_decay, make_events, di
 def test_late_noise_near_zero_is_no_divergence(seed, make_events, diagnosed) -> None:
     source = random.Random(seed)
     losses = [2 * math.exp(-place / 12) + abs(source.gauss(0, 3e-4)) for place in range(150)]
-    assert names(diagnosed(make_events(losses))) == []
+    assert names(diagnosed(make_events(losses))) == ["memorises"]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -71,8 +77,8 @@ def test_divergence_is_found(seed, noise, make_decay, make_events, diagnosed) ->
 @pytest.mark.parametrize("noise", [0.002, 0.01])
 def test_flatness_is_found(seed, noise, make_events, diagnosed) -> None:
     source = random.Random(seed)
-    losses = [2.3 * (1 + source.gauss(0, noise)) for _ in range(100)]
-    assert names(diagnosed(make_events(losses))) == ["flat"]
+    losses = [2.5 * (1 + source.gauss(0, noise)) for _ in range(100)]
+    assert names(diagnosed(make_events(losses, learning_rate=1e-6))) == ["flat"]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -80,23 +86,23 @@ def test_spikes_are_found_and_counted(seed, make_decay, make_events, diagnosed) 
     losses = make_decay(120, 2.4, 1.2, seed, 0.04)
     for place in (40, 80):
         losses[place : place + 2] = [4.4, 2.9]
-    found = diagnosed(make_events(losses))
-    assert names(found) == ["spikes"]
-    assert found.findings[0].evidence["count"] == 2
-    assert found.findings[0].evidence["spikes"][0]["steps"] == [410.0, 420.0]
+    judged = diagnosed(make_events(losses))
+    assert names(judged) == ["spikes"]
+    assert found(judged, "spikes").evidence["count"] == 2
+    assert found(judged, "spikes").evidence["spikes"][0]["steps"] == [410.0, 420.0]
 
 
 def test_one_low_spike_that_is_over_at_once_is_information(make_events, diagnosed) -> None:
     losses = [2.0 - 0.01 * place for place in range(60)]
     losses[30] *= 1.7
-    (finding,) = diagnosed(make_events(losses)).findings
+    finding = found(diagnosed(make_events(losses)), "spikes")
     assert (finding.name, finding.severity) == ("spikes", Severity.INFO)
     assert finding.prescriptions == ()
 
 
 def test_a_spike_that_never_comes_back(make_events, diagnosed) -> None:
     losses = [2.0 - 0.01 * place for place in range(60)] + [9.0, 9.1]
-    (finding,) = diagnosed(make_events(losses)).findings
+    finding = found(diagnosed(make_events(losses)), "spikes")
     assert "does not come back" in finding.title
 
 
@@ -114,17 +120,18 @@ def test_overfitting_where_a_task_metric_improves(diagnosed) -> None:
             rows.append(
                 {"eval_loss": 0.3 + place / 50, "eval_wer": 40.0 - place, "step": place * 10 + 10}
             )
-    found = diagnosed('{"log_history": ' + str(rows).replace("'", '"') + "}")
-    (finding,) = [item for item in found.findings if item.name == "overfits"]
+    judged = diagnosed('{"log_history": ' + str(rows).replace("'", '"') + "}")
+    finding = found(judged, "overfits")
     assert finding.evidence["metric_still_better"] == "wer"
     assert finding.confidence < 0.9
+    assert finding.severity is Severity.INFO
 
 
 def test_two_evaluations_cannot_tell(make_decay, make_events, diagnosed) -> None:
     losses = make_decay(60, 2.4, 0.3, 1, 0.02)
-    found = diagnosed(make_events(losses, [1.5, 2.5]))
-    assert [item.name for item in found.findings] == ["too-short"]
-    assert found.findings[0].evidence["not_judged"] == ["overfits"]
+    judged = diagnosed(make_events(losses, [1.5, 2.5]))
+    assert names(judged) == []
+    assert found(judged, "too-short").evidence["not_judged"] == ["overfits"]
 
 
 def test_a_loss_logged_as_null_is_not_finite(make_events, diagnosed) -> None:
@@ -134,4 +141,4 @@ def test_a_loss_logged_as_null_is_not_finite(make_events, diagnosed) -> None:
 
 def test_memorised_zeros_are_no_hidden_nan(make_events, diagnosed) -> None:
     losses = [2.0, 1.0, 0.4, 0.1, 0.02, 0.004, 0.001, 0.0, 0.0, 0.0]
-    assert names(diagnosed(make_events(losses))) == []
+    assert names(diagnosed(make_events(losses))) == ["memorises"]

@@ -1,77 +1,56 @@
 """The labelled logs of strangers in ../shared/logs: no traceback, hardly a false alarm.
 
-Thresholds come from research on a larger set of which these are the development part, so no
-half of them is unseen; the halves, split by repository, are reported apart nonetheless.
+Scored as bench/doctor scores them; bench/doctor/README.md says which half was seen when. The
+bounds are looser than what is reached: they keep a change from undoing it in silence.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
+import importlib.util
 import json
-from collections import Counter
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
-from ftspec.doctor.diagnose import Diagnosed, Diagnosis, diagnose
+import pytest
+
+from ftspec.doctor.diagnose import Diagnosis, diagnose
 from ftspec.doctor.report import as_json, as_text
-from ftspec.spec.finding import Severity
 
-FORMATS = ("hf_trainer_state",)
-FOUND_BY = {
-    "diverges": {"diverges"},
-    "flat": {"flat"},
-    "nan": {"nan"},
-    "oscillates": {"oscillates"},
-    "overfits": {"overfits"},
-    "spike_recovers": {"spikes"},
-    "too_short": {"too-short"},
-    "rl_loss": {"rl-run"},
-}
+ALARMS = 0.05  # of the healthy logs
+RECALL = {"grave": 0.85, "mild": 0.70}
 
 
-def labelled(folder: Path) -> Iterator[tuple[dict[str, str], Diagnosed]]:
-    with (folder / "INDEX.tsv").open(newline="") as stream:
-        for row in csv.DictReader(stream, delimiter="\t"):
-            if row["format"] in FORMATS:
-                (found,) = diagnose([folder / row["file"]]).runs
-                yield row, found
+@pytest.fixture(scope="module")
+def bench() -> Iterator[ModuleType]:
+    path = Path(__file__).parents[2] / "bench" / "doctor" / "bench.py"
+    spec = importlib.util.spec_from_file_location("bench_doctor", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
 
 
-def half_of(repository: str) -> str:
-    even = int(hashlib.sha256(repository.encode()).hexdigest(), 16) % 2
-    return "first half" if even else "second half"
-
-
-def test_every_log_is_read_whole(shared_logs: Path) -> None:
-    for row, found in labelled(shared_logs):
-        counts = (str(len(found.run.train)), str(len(found.run.evals)))
-        assert counts == (row["train_records"], row["eval_records"]), row["file"]
+def test_every_log_is_read_and_shown(shared_logs: Path, bench: ModuleType) -> None:
+    for row in bench.index(shared_logs):
+        (found,) = diagnose([shared_logs / row["file"]]).runs
+        if row["format"] == "hf_trainer_state":  # the other formats' counts are the judge's own
+            counts = (str(len(found.run.train)), str(len(found.run.evals)))
+            assert counts == (row["train_records"], row["eval_records"]), row["file"]
         assert as_text(Diagnosis((found,)))
         json.dumps(as_json(Diagnosis((found,))), allow_nan=False)
 
 
-def test_false_alarms_and_recall(shared_logs: Path) -> None:
-    counts: Counter[tuple[str, str]] = Counter()
-    alarms = []
-    for row, found in labelled(shared_logs):
-        half, label = half_of(row["repo"]), row["label"]
-        loud = [f.name for f in found.findings if f.severity.at_least(Severity.WARNING)]
-        if label == "healthy":
-            counts[half, "healthy"] += 1
-            counts[half, "false alarms"] += bool(loud)
-            alarms += [f"{row['file']}: {loud}"] if loud else []
-        elif label in FOUND_BY:
-            hit = bool({f.name for f in found.findings} & FOUND_BY[label])
-            counts[half, f"{label} found"] += hit
-            counts[half, f"{label} missed"] += not hit
-    said = "\n".join(
-        [f"{half}: {what} {number}" for (half, what), number in sorted(counts.items())] + alarms
-    )
-    for half in ("first half", "second half"):
-        assert counts[half, "false alarms"] <= 0.05 * counts[half, "healthy"], said
-    total: Counter[str] = Counter()
-    for (_, what), number in counts.items():
-        total[what] += number
-    for label in ("diverges", "overfits"):
-        assert total[f"{label} missed"] == 0, said
+def test_false_alarms_and_recall(shared_logs: Path, bench: ModuleType) -> None:
+    scored = list(bench.score(shared_logs, bench.index(shared_logs)))
+    said = "\n".join([*bench.summary(scored), *bench.named(scored, "first")])
+    healthy = [item for item in scored if item.label == "healthy"]
+    assert sum(bool(item.loud) for item in healthy) <= ALARMS * len(healthy), said
+    assert sum(item.read for item in scored) >= 0.98 * len(scored), said
+    for labels, bound in ((bench.GRAVE, RECALL["grave"]), (bench.MILD, RECALL["mild"])):
+        of = [item for item in scored if item.label in labels]
+        assert sum(item.hit for item in of) >= bound * len(of), said

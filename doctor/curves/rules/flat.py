@@ -28,10 +28,10 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ftspec.doctor.curves.rules import diverges
-from ftspec.doctor.curves.series import Record, Run
+from ftspec.doctor.curves.series import Records, Run
 from ftspec.doctor.curves.statistics import block_medians, median, noise_scale, theil_sen
 from ftspec.doctor.curves.words import at, figure, share, span
 from ftspec.spec.finding import Finding, Severity
@@ -48,8 +48,7 @@ EARLY = 20  # 1/20 of the records is left out at the start
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield the finding for a loss that does not move."""
-    curve = after_warmup(run.curve)
-    curve = curve[len(curve) // EARLY :]
+    curve = settled(run.curve)
     losses = [record.loss for record in curve if record.loss is not None]
     if len(losses) < RECORDS or run.is_reinforcement or diverges.divergence(run):
         return
@@ -59,7 +58,7 @@ def find(run: Run) -> Iterator[Finding]:
     ends = abs(run.losses[0] - losses[-1])
     if level < LEARNT or abs(first - last) >= CHANGE * level:
         return
-    if ends >= max(ENDS * level, ENDS_IN_NOISE * noise) or _eval_fall(run) > EVAL_FALL:
+    if ends >= max(ENDS * level, ENDS_IN_NOISE * noise) or eval_fall(run) > EVAL_FALL:
         return
     trend = theil_sen(block_medians(losses, 60)) * min(len(losses), 60)
     if trend < -1.5 * CHANGE * level:
@@ -86,7 +85,7 @@ def find(run: Run) -> Iterator[Finding]:
     )
 
 
-def after_warmup(curve: Sequence[Record]) -> Sequence[Record]:
+def after_warmup(curve: Records) -> Records:
     """Leave out the records before the learning rate first reached half of its peak."""
     rates = [record.learning_rate for record in curve]
     known = [rate for rate in rates if rate is not None]
@@ -95,7 +94,14 @@ def after_warmup(curve: Sequence[Record]) -> Sequence[Record]:
     return curve[next(reached, 0) :] if peak > 0 else curve
 
 
-def _eval_fall(run: Run) -> float:
+def settled(curve: Records) -> Records:
+    """Leave out warm-up and the first twentieth of what follows."""
+    warm = after_warmup(curve)
+    return warm[len(warm) // EARLY :]
+
+
+def eval_fall(run: Run) -> float:
+    """Return by what share of the first held-out loss the lowest of the later ones is lower."""
     held_out = [record.loss for record in run.held_out if record.loss is not None]
     if len(held_out) < 2 or held_out[0] <= 0:
         return 0.0

@@ -11,7 +11,7 @@ Why it matters
     learnt, and checkpoints saved after it are worthless.
 
 Evidence it needs
-    One record. For the hidden kind: a gradient norm, or three losses before and two zeros after.
+    One record. For the hidden kind: a gradient norm, or three losses before the zeros.
 
 Example
     ```
@@ -34,7 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from ftspec.doctor.curves.series import Record, Run
+from ftspec.doctor.curves.series import Run
 from ftspec.doctor.curves.statistics import median
 from ftspec.doctor.curves.words import at, count, figure, span
 from ftspec.spec.finding import Finding, Severity
@@ -45,53 +45,59 @@ ORDINARY_LOSS = 0.05  # a fall from above it to exactly 0.0 in one record is no 
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield the finding for the first loss that is not finite, openly or hidden."""
-    records = [record for record in run.judged if record.loss is not None]
-    bad = [i for i, record in enumerate(records) if not math.isfinite(record.loss or 0.0)]
-    hidden = [] if bad or run.is_reinforcement else hidden_nan(records)
+    column = run.column("loss")
+    places = [place for place, loss in enumerate(column) if loss is not None]
+    losses = [column[place] or 0.0 for place in places]
+    bad = [i for i, loss in enumerate(losses) if not math.isfinite(loss)]
+    hidden = []
+    if not bad and not run.is_reinforcement and 0.0 in losses:
+        norms = run.column("grad_norm")
+        hidden = hidden_nan(losses, [norms[place] for place in places])
     where = bad or hidden
     if not where:
         return
-    first = where[0]
-    place, written = at(records, first), str(records[first].loss)
+    records = run.judged
+    first = records[places[where[0]]]
+    place, written = at(records, places[where[0]]), str(first.loss)
     if hidden:
         title = f"the loss is 0.0 from {place} on, where it was not finite and the log hides it"
-    elif len(where) == len(records):
+    elif len(where) == len(losses):
         title = f"the loss is not a finite number (`{written}`) from the start, {place}"
     else:
         title = f"the loss is not a finite number (`{written}`) at {place}"
-    before = records[first - 1] if first else None
+    before = records[places[where[0] - 1]] if where[0] else None
     last = f"; the last before it: {figure(before.loss or 0.0)}" if before else ""
     yield RULE.finding(
         title,
-        found=f"{count(len(where), 'record')} of {len(records):,}{last}",
+        found=f"{count(len(where), 'record')} of {len(losses):,}{last}",
         help="go back to the last checkpoint before that step and lower the learning rate;\n"
         "where float16 is used, use bfloat16 or float32; look for rows without an answer",
         evidence={
-            "steps": span(records, first, where[-1]),
+            "steps": span(records, places[where[0]], places[where[-1]]),
             "first": written,
             "records": len(where),
             "hidden": bool(hidden),
             "loss_before": before.loss if before else None,
             "grad_norm_before": before.grad_norm if before else None,
-            "learning_rate": records[first].learning_rate,
+            "learning_rate": first.learning_rate,
         },
-        confidence=0.9 if hidden else 1.0,
+        confidence=(0.9 if len(where) > 1 else 0.6) if hidden else 1.0,
     )
 
 
-def hidden_nan(records: Sequence[Record]) -> list[int]:
+def hidden_nan(losses: Sequence[float], norms: Sequence[float | None]) -> list[int]:
     """Return the places of losses of 0.0 that stand for NaN."""
-    zeros = [i for i, record in enumerate(records) if record.loss == 0.0]
+    zeros = [i for i, loss in enumerate(losses) if loss == 0.0]
     with_bad_gradient = [
-        i for i in zeros if not math.isfinite(records[i].grad_norm or 0.0)
+        i for i in zeros if not math.isfinite(norms[i] or 0.0)
     ]  # 0.0 and NaN in one row
     if with_bad_gradient:
         return with_bad_gradient
-    if len(zeros) < 2 or zeros[-1] != len(records) - 1:
+    if not zeros or zeros[-1] != len(losses) - 1:
         return []
     first = zeros[0]
-    sudden = zeros == list(range(first, len(records)))
-    before = [record.loss or 0.0 for record in records[max(0, first - 3) : first]]
+    sudden = zeros == list(range(first, len(losses)))
+    before = losses[max(0, first - 3) : first]
     return zeros if sudden and len(before) == 3 and median(before) > ORDINARY_LOSS else []
 
 

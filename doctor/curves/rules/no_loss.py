@@ -13,12 +13,12 @@ Evidence it needs
 Example
     ```
     {"event": "start", "total_steps": 60, …}
-    {"event": "out-of-memory", "phase": "train", "step": 1, "message": "…"}
+    {"event": "stop", "step": 1, "reason": "SIGTERM"}
     ```
 
 What to do
     If the run was stopped before its first log line, see what stopped it. Else name the file that
-    holds the losses: `events.jsonl` or `trainer_state.json`.
+    holds the losses.
 
 References
     Formats that are read: `ftspec diagnose --help`.
@@ -42,8 +42,8 @@ def find(run: Run) -> Iterator[Finding]:
     if run.format == "unknown":
         yield RULE.finding(
             "this is no training log of a known format",
-            help="give an `events.jsonl` of ftspec or a `trainer_state.json` of the Hugging Face "
-            "Trainer,\nor the folder that holds one",
+            help="give a log that holds a loss a step, or the folder that holds one; the formats "
+            "that are\nread: ftspec diagnose --help",
         )
         return
     ended = next((event for event in reversed(run.events) if event.kind in ENDS), None)

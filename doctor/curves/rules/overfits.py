@@ -2,7 +2,8 @@
 
 What it finds
     Runs whose held-out loss was lowest early and has since risen by more than 4 % and by more
-    than three times its own noise, while the training loss went on falling.
+    than three times its own noise, while the training loss went on falling. It is information
+    only where a task metric still improves and the training loss has not come down to 0.02.
 
 Why it matters
     From the lowest point on the model learns its rows by heart and gets worse at all others. The
@@ -30,7 +31,9 @@ References
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ftspec.doctor.curves.rules import diverges
 from ftspec.doctor.curves.series import EvalRecord, Run
@@ -44,51 +47,78 @@ RISE = 0.04  # of the lowest held-out loss
 RISE_IN_NOISE = 3.0
 NOISE_NEEDS = 6  # evaluations, for a noise scale of their own
 
-LOWER_IS_BETTER = ("wer", "cer", "perplexity", "mae", "mse", "rmse")
-HIGHER_IS_BETTER = ("accuracy", "f1", "bleu", "rouge", "precision", "recall", "exact_match", "em")
+BY_HEART = 0.02  # training loss under it: nothing is left to learn from these rows
+
+LOWER_IS_BETTER = ("wer", "cer", "mae", "mse", "rmse")
+HIGHER_IS_BETTER = ("accuracy", "acc", "f1", "bleu", "rouge", "precision", "recall", "exact", "em")
 
 
-def find(run: Run) -> Iterator[Finding]:
-    """Yield the finding for a held-out loss that rises while the training loss falls."""
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """Where held-out loss was lowest, what it rose to, and what training loss did meanwhile."""
+
+    best: int
+    lowest: float
+    last: float
+    end: float
+    after: int
+    noise: float
+    bar: float
+    train: tuple[float, float]
+
+
+def rise(run: Run) -> Rise | None:
+    """Return how held-out loss rises under a falling training loss, or None where it does not."""
     held_out = run.held_out
     losses = [record.loss for record in held_out if record.loss is not None]
     if len(losses) < EVALUATIONS or run.is_reinforcement or diverges.divergence(run):
-        return
+        return None
     best = min(range(len(losses)), key=losses.__getitem__)
     after = losses[best + 1 :]
     if len(after) < 2:
-        return
+        return None
     lowest, end = losses[best], median(after[-3:])
     noise = noise_scale(losses) if len(losses) >= NOISE_NEEDS else 0.0
     bar = lowest + max(RISE * lowest, RISE_IN_NOISE * noise)
     train = training_fall(run, held_out[best])
     if end <= bar or train is None:
+        return None
+    return Rise(best, lowest, losses[-1], end, len(after), noise, bar, train)
+
+
+def find(run: Run) -> Iterator[Finding]:
+    """Yield the finding for a held-out loss that rises while the training loss falls."""
+    seen = rise(run)
+    if seen is None:
         return
-    metric = better_metric(held_out, best)
+    held_out = run.held_out
+    metric = better_metric(held_out, seen.best)
     still = f"; {metric} still improves" if metric else ""
-    risen = share((losses[-1] - lowest) / lowest)
-    blur = f" (noise {share(noise / lowest)})" if noise else ""
+    blur = f" (noise {share(seen.noise / seen.lowest)})" if seen.noise else ""
+    place = at(held_out, seen.best)
     yield RULE.finding(
-        f"the run overfits from {at(held_out, best)} on: held-out loss rises from "
-        f"{figure(lowest)} to {figure(losses[-1])}, training loss falls",
-        found=f"held-out loss +{risen} over {len(after)} evaluations"
-        f"{blur}, training loss {figure(train[0])} to {figure(train[1])}{still}",
-        help=f"take the checkpoint at {at(held_out, best)}; train for fewer epochs"
+        f"the run overfits from {place} on: held-out loss rises from "
+        f"{figure(seen.lowest)} to {figure(seen.last)}, training loss falls",
+        found=f"held-out loss +{share((seen.last - seen.lowest) / seen.lowest)} over {seen.after} "
+        f"evaluations{blur}, training loss {figure(seen.train[0])} to {figure(seen.train[1])}"
+        f"{still}",
+        help=f"take the checkpoint at {place}; train for fewer epochs"
         + (f";\nif {metric} is what you care for, the last may still be better" if metric else ""),
         evidence={
-            "steps": span(held_out, best, len(held_out) - 1),
-            "best_step": held_out[best].step,
-            "best_epoch": held_out[best].epoch,
-            "best_loss": lowest,
-            "end_loss": end,
-            "evaluations_after_best": len(after),
-            "noise": noise,
-            "threshold": bar,
-            "train_at_best": train[0],
-            "train_at_end": train[1],
+            "steps": span(held_out, seen.best, len(held_out) - 1),
+            "best_step": held_out[seen.best].step,
+            "best_epoch": held_out[seen.best].epoch,
+            "best_loss": seen.lowest,
+            "end_loss": seen.end,
+            "evaluations_after_best": seen.after,
+            "noise": seen.noise,
+            "threshold": seen.bar,
+            "train_at_best": seen.train[0],
+            "train_at_end": seen.train[1],
             "metric_still_better": metric,
         },
-        confidence=(0.6 if metric else 0.9) if len(losses) > EVALUATIONS else 0.6,
+        confidence=(0.6 if metric else 0.9) if len(held_out) > EVALUATIONS else 0.6,
+        severity=Severity.INFO if metric and seen.train[1] > BY_HEART else Severity.WARNING,
     )
 
 
@@ -110,11 +140,17 @@ def better_metric(held_out: Sequence[EvalRecord], best: int) -> str | None:
     for name in then:
         if name not in now:
             continue
-        if any(part in name for part in LOWER_IS_BETTER) and now[name] < then[name]:
+        if _is_one_of(name, LOWER_IS_BETTER) and now[name] < then[name]:
             return name
-        if any(part in name for part in HIGHER_IS_BETTER) and now[name] > then[name]:
+        if _is_one_of(name, HIGHER_IS_BETTER) and now[name] > then[name]:
             return name
     return None
+
+
+def _is_one_of(name: str, metrics: Sequence[str]) -> bool:
+    """Say whether a word of the name is a metric's, as `rougeL` or `token_accuracy` are."""
+    words = re.split(r"[_/ ]", name.lower())
+    return any(w == m or (len(m) > 2 and w.startswith(m)) for w in words for m in metrics)
 
 
 RULE = Rule("FT406", "overfits", Severity.WARNING, find)

@@ -2,7 +2,8 @@
 
 What it finds
     Logs with rewards, or with negative losses in more than a tenth of the records: GRPO, PPO and
-    their like.
+    their like. Also LLaMA-Factory's logs with an accuracy beside the loss, which it writes when
+    it trains on preferences; the shape of such a loss is judged.
 
 Why it matters
     A policy loss hovers around zero whether the policy learns or not. Read as a language model's
@@ -18,7 +19,7 @@ Example
 
 What to do
     Look at the reward, its spread within a group, and the KL divergence instead. Only NaN is
-    looked for here.
+    looked for here, and what rewards show (FT434 to FT437).
 
 References
     trl `GRPOTrainer`, logged metrics.
@@ -33,9 +34,15 @@ from ftspec.doctor.curves.words import count
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
+PREFERENCES = ("llamafactory_trainer_log", "accuracy")  # the format, and what it logs then
+
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield the finding that a run is one of reinforcement learning."""
+    if run.losses and not run.is_reinforcement and run.format == PREFERENCES[0]:
+        if PREFERENCES[1] in run.quantities:
+            yield _preferences(run)
+        return
     if not run.is_reinforcement or not run.losses:
         return
     rewards = sorted(name for name in run.quantities if name.startswith("reward"))
@@ -48,6 +55,16 @@ def find(run: Run) -> Iterator[Finding]:
         help="look at the reward, its spread within a group, and the KL divergence",
         evidence={"rewards": rewards, "negative_losses": negative},
         confidence=0.95 if rewards else 0.8,
+    )
+
+
+def _preferences(run: Run) -> Finding:
+    return RULE.finding(
+        "this run learns from preferences: its loss is that of a choice, 0.69 by guessing",
+        found=f"logged: {PREFERENCES[1]} beside {count(len(run.losses), 'loss')}",
+        help="look at the accuracy of the choices, and at the margin between the rewards",
+        evidence={"rewards": [PREFERENCES[1]], "negative_losses": 0},
+        confidence=0.6,
     )
 
 

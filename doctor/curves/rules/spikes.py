@@ -36,7 +36,7 @@ from dataclasses import dataclass
 
 from ftspec.doctor.curves.rules import diverges
 from ftspec.doctor.curves.series import Run
-from ftspec.doctor.curves.statistics import SIGMA_OF_MAD, mad, median, noise_scale
+from ftspec.doctor.curves.statistics import SIGMA_OF_MAD, Recent, mad, median, noise_scale
 from ftspec.doctor.curves.words import at, count, factor, figure, span
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
@@ -82,15 +82,17 @@ def spikes_of(losses: Sequence[float]) -> list[Spike]:
     window = min(WINDOW[1], max(WINDOW[0], len(losses) // 10))
     start, noise = median(losses[: WINDOW[0]]), noise_scale(losses)
     found: list[Spike] = []
-    ordinary = list(losses[: WINDOW[0]])
-    place = len(ordinary)
+    recent = Recent(losses[: WINDOW[0]], window)
+    place = WINDOW[0]
     while place < len(losses):
-        recent = ordinary[-window:]
-        level = median(recent)
-        spread = max(SIGMA_OF_MAD * mad(recent), noise, LEAST_SPREAD * abs(level))
-        bar = max(level + SPREADS * spread, RATIO * level, level + OF_START * start)
-        if losses[place] <= bar:
-            ordinary.append(losses[place])
+        level = recent.median
+        if losses[place] <= max(RATIO * level, level + OF_START * start):
+            recent.add(losses[place])
+            place += 1
+            continue
+        spread = max(SIGMA_OF_MAD * mad(recent.values), noise, LEAST_SPREAD * abs(level))
+        if losses[place] <= level + SPREADS * spread:
+            recent.add(losses[place])
             place += 1
             continue
         back = level + max(3 * spread, 0.1 * abs(level))
@@ -103,7 +105,7 @@ def spikes_of(losses: Sequence[float]) -> list[Spike]:
         near = bool(found) and found[-1].recovered and place - found[-1].last <= WINDOW[0]
         found[-1:] = [found[-1].joined(spike)] if near else [*found[-1:], spike]
         if not recovered:  # a new level: judge what follows by it
-            ordinary = list(losses[place:end])
+            recent = Recent(losses[place:end], window)
         place = end
     return found
 

@@ -52,7 +52,7 @@ def find(run: Run) -> Iterator[Finding]:
     parts = [f"{name} (needs {need} losses)" for name, need in left_out.items()]
     if few_evals:
         parts.append(f"overfits (needs {overfits.EVALUATIONS} evaluations)")
-    here = [count(losses, "loss").replace("losss", "losses")] if left_out else []
+    here = [count(losses, "loss")] if left_out else []
     here += [count(held_out, "evaluation")] if few_evals else []
     knobs = ["`train.logging_steps`"] if left_out else []
     knobs += ["`train.eval_steps`"] if few_evals else []

@@ -38,17 +38,17 @@ LEAST = 3  # records
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield the finding where every loss is zero and no gradient is hidden behind it."""
-    records = [record for record in run.judged if record.loss is not None]
-    if run.is_reinforcement or len(records) < LEAST:
+    losses = [loss for loss in run.column("loss") if loss is not None]
+    if run.is_reinforcement or len(losses) < LEAST or any(losses):
         return
-    if any(record.loss != 0.0 or not math.isfinite(record.grad_norm or 0.0) for record in records):
+    if any(not math.isfinite(norm or 0.0) for norm in run.column("grad_norm")):
         return
     yield RULE.finding(
         "the loss is 0.0 from the start: nothing is counted, so nothing is learnt",
-        found=count(len(records), "record"),
+        found=count(len(losses), "record"),
         help="look at the labels of a row: answers must not be masked; rows that are cut before\n"
         "their answer begins have none left (raise `data.max_length`)",
-        evidence={"records": len(records)},
+        evidence={"records": len(losses)},
         confidence=0.95,
     )
 

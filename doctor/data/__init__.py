@@ -1,0 +1,1 @@
+"""Training data: read row by row, judged by rules, repaired without losing a row."""

@@ -1,0 +1,147 @@
+"""What was found of one rule in one file: how often, in which rows, and a few of them shown."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ftspec.spec.finding import NO_EVIDENCE, Finding, Place, Severity
+from ftspec.spec.rule import Rule
+
+SHOWN = 5  # rows of a finding that are kept to be shown
+MANY = 0xFFFFFFFF
+
+
+class Hit(NamedTuple):
+    """One row in which a rule found something.
+
+    `words`: what is wrong there. `sample`: the text at fault as it stands, whole: it is masked
+    before it is cut to what is around `start`. `repaired`: what it would be. `kind`: which of the
+    rule's kinds it is, counted in the evidence. `mild`: a finding of such hits alone is only
+    information.
+    """
+
+    words: str = ""
+    sample: str = ""
+    start: int = 0
+    repaired: str = ""
+    kind: str = ""
+    mild: bool = False
+    line: int | None = None
+    column: int | None = None
+
+
+class Shown(NamedTuple):
+    """A hit with its row and line."""
+
+    row: int
+    line: int | None
+    hit: Hit
+
+
+@dataclass(slots=True)
+class Hits:
+    """The rows of one file that a rule found something in, in the file's order.
+
+    `about` is what a rule says of the file as a whole; it has no rows then.
+    """
+
+    file: str
+    total: int = 0  # rows of the file
+    rows: array[int] = field(default_factory=lambda: array("I"))
+    shown: list[Shown] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    grave: int = 0
+    about: Mapping[str, Any] = field(default_factory=lambda: NO_EVIDENCE)
+
+    def add(self, row: int, line: int | None, hit: Hit) -> None:
+        """Note a row; the first few are kept whole."""
+        self.rows.append(min(row, MANY))
+        self.grave += not hit.mild
+        if hit.kind:
+            self.kinds[hit.kind] = self.kinds.get(hit.kind, 0) + 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(Shown(row, line, hit))
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return len(self.rows)
+
+    @property
+    def share(self) -> float:
+        """The share of the file's rows."""
+        return self.count / self.total if self.total else 0.0
+
+
+def told(
+    rule: Rule[Hits], hits: Hits, title: str, *, help: str, confidence: float = 1.0, **more: Any
+) -> Iterator[Finding]:
+    """Yield the finding of a rule on rows; none where there are no hits.
+
+    In the title `{rows}` becomes the number of rows with its noun ("3 rows", "1 row"), `{s}` the
+    ending of a verb ("hold" for many, "holds" for one), `{are}` and `{have}` those verbs.
+    """
+    if not hits.count:
+        return
+    one = hits.count == 1
+    number = f"{hits.count:,} row" if one else f"{hits.count:,} rows"
+    first = hits.shown[0]
+    line = first.hit.line or first.line
+    place = (
+        Place(hits.file, line, first.hit.column or 1, line, first.hit.column or 1) if line else None
+    )
+    evidence: dict[str, Any] = {
+        "file": hits.file,
+        "count": hits.count,
+        "share": round(hits.share, 6),
+        "row": first.row,
+        "rows": hits.rows.tolist(),
+        "samples": [_sample(shown) for shown in hits.shown],
+        **({"kinds": dict(sorted(hits.kinds.items()))} if hits.kinds else {}),
+        **more,
+    }
+    yield rule.finding(
+        _counted(title, number, one),
+        found=first.hit.words,
+        help=help,
+        evidence=evidence,
+        confidence=confidence,
+        severity=rule.severity if hits.grave else Severity.INFO,
+        place=place,
+    )
+
+
+def _counted(title: str, number: str, one: bool) -> str:
+    words = {
+        "{rows}": number,
+        "{s}": "s" if one else "",
+        "{are}": "is" if one else "are",
+        "{have}": "has" if one else "have",
+    }
+    for mark, word in words.items():
+        title = title.replace(mark, word)
+    return title
+
+
+def _sample(shown: Shown) -> dict[str, Any]:
+    from ftspec.doctor.data.mask import excerpt
+
+    hit = shown.hit
+    sample = {"row": shown.row, "line": hit.line or shown.line, "words": hit.words}
+    if hit.sample:
+        sample["text"] = excerpt(hit.sample, hit.start)
+    if hit.repaired:
+        sample["repaired"] = excerpt(hit.repaired, hit.start)
+    return sample
+
+
+def about_file(
+    rule: Rule[Hits], hits: Hits, title: str, *, found: str = "", help: str, **more: Any
+) -> Iterator[Finding]:
+    """Yield the finding of a rule on a file as a whole."""
+    yield rule.finding(
+        title, found=found, help=help, evidence={"file": hits.file, "rows": [], "count": 0, **more}
+    )

@@ -1,0 +1,1 @@
+"""Rules about training data: one file each, the docstring is the page."""

@@ -1,0 +1,122 @@
+"""Answers that end in the middle of a sentence.
+
+What it finds
+    Answers that end with a comma, an opened bracket, a hyphenated half of a word, a word that
+    cannot end a sentence (the, of, and, because), or inside a code fence; and long prose that
+    ends in a letter without a full stop, where at most one in ten of the file's long answers
+    does so. Lists, code, verse, titles and addresses end as they like.
+
+Why it matters
+    The model learns to stop anywhere. Such answers come from a limit on the tokens of the model
+    that wrote them.
+
+Evidence it needs
+    The file's long answers; a sure sign needs one row.
+
+Example
+    ```
+    "The Great Wall was built over many centuries to protect the northern borders of the"
+    ```
+
+What to do
+    Write the end, or remove the row. `ftspec data clean --fix truncated-answer` sets it aside.
+
+References
+    bench/data: precision and recall on answers cut at a random place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ftspec.doctor.data.example import Example
+from ftspec.doctor.data.hits import Hit, Hits, told
+from ftspec.doctor.data.rule import Asked, Found
+from ftspec.spec.finding import Finding, Severity
+from ftspec.spec.rule import Rule
+
+_NO_END = frozenset(
+    "the a an and or but nor of to with for from by as at into onto than because although while if"
+    " whether when which that whose their its your our my his this these such very also is are was"
+    " were be been has have had will would can could should may might must between through during"
+    " including without within about against not more most some each every".split()
+)
+_WORD = re.compile(r"[A-Za-z']+\Z")
+_ITEM = re.compile(r"\s*(?:[-*\u2022#>|]|\d+[.)]|[A-Za-z][.)] )|.*(?:https?://|www\.|@|#\w+\Z)")
+_SENTENCE = re.compile(r"[a-z)\]\"'][.!?](?:\s|\Z)")
+LONG, WORDS = 120, 8  # characters of a long answer; words of its last line
+SHARE = 0.1  # of long answers that end in a letter: more is the file's habit
+
+
+class Truncated:
+    """Notes answers that surely end too early, and those that may; the file's habit decides."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._long: dict[int, int] = {}
+        self._found: list[tuple[Found, bool]] = []
+        self._maybe: dict[int, int] = {}
+
+    def see(self, file: int, example: Example) -> None:
+        """Judge the last answer of a row."""
+        answer = example.answer.rstrip()
+        if len(answer) < 40:
+            return
+        long = len(answer) >= LONG
+        if long:
+            self._long[file] = self._long.get(file, 0) + 1
+        last = answer[-1]
+        if last in ".!?\u3002\uff01\uff1f\"'\u201d)}]>|" and not answer.endswith("..."):
+            if last != "`" and answer.count("```") % 2 == 0:
+                return
+        words, sure = judge(answer, long)
+        if not words:
+            return
+        record = example.record
+        hit = Hit(words, answer, max(0, len(answer) - 60))
+        self._found.append((Found(file, record.number, record.line, hit), sure))
+        self._maybe[file] = self._maybe.get(file, 0) + (not sure)
+
+    def found(self) -> Iterator[Found]:
+        """Yield the rows that end too early."""
+        for found, sure in self._found:
+            if sure or self._maybe[found.file] <= SHARE * self._long.get(found.file, 0):
+                yield found
+
+    def about(self, file: int) -> Mapping[str, Any] | None:
+        """Say nothing of the file as a whole."""
+
+
+def judge(answer: str, long: bool) -> tuple[str, bool]:
+    """Return why an answer seems cut, empty where it does not; and whether that is sure."""
+    if answer.count("```") % 2:
+        return "ends inside a code fence", True
+    last_line = answer[answer.rfind("\n") + 1 :]
+    if _ITEM.match(last_line) and not last_line.endswith(","):
+        return "", False
+    if answer[-1] in ",([{\u2014" and len(last_line.split()) >= 4 and "```" not in answer:
+        return f"ends with `{answer[-1]}`", True
+    match = _WORD.search(last_line)
+    if match is None:
+        return "", False
+    if len(last_line.split()) < (4 if match[0] in _NO_END else WORDS):
+        return "", False
+    if match[0] in _NO_END:
+        return f"ends with the word `{match[0]}`", True
+    prose = long and _SENTENCE.search(answer) and not re.search(r"[{}=;<>$]", last_line)
+    return ("ends without a full stop", False) if prose else ("", False)
+
+
+def find(hits: Hits) -> Iterator[Finding]:
+    """Yield the finding for truncated answers."""
+    yield from told(
+        RULE,
+        hits,
+        "{rows} {have} an answer that ends in the middle of a sentence",
+        help="write the end, or remove the row",
+        confidence=0.8,
+    )
+
+
+RULE = Rule("FT543", "truncated-answer", Severity.WARNING, find)
