@@ -25,7 +25,8 @@ class Draft:
     """What is known and decided so far. Passes take one draft and give the next.
 
     `root`: the folder that paths of the spec are relative to. `project`: the project folder.
-    `tracer`: traces memory live where no tape covers a set-up; None: that is not done.
+    `eval_lengths`: of held-out rows that have a file of their own. `tracer`: traces memory live
+    where no tape covers a set-up; None: that is not done.
     """
 
     spec: Spec
@@ -36,6 +37,7 @@ class Draft:
     data: DataFacts | None = None
     eval_data: DataFacts | None = None
     lengths: Lengths | None = None
+    eval_lengths: Lengths | None = None
     work: Work | None = None
     ledger: Ledger | None = None
     tracer: Tracer | None = None

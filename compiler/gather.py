@@ -12,7 +12,7 @@ from ftspec.compiler.facts.data import DataFacts, DataUnreadableError, resolve_d
 from ftspec.compiler.facts.formats import PLAIN_TEMPLATE
 from ftspec.compiler.facts.gpus import find_cards
 from ftspec.compiler.facts.hardware import Hardware, named
-from ftspec.compiler.facts.lengths import TemplateError, measure
+from ftspec.compiler.facts.lengths import Lengths, TemplateError, measure
 from ftspec.compiler.facts.model import ModelFacts, ModelUnreadableError, resolve_model
 from ftspec.compiler.passes.choose_model import read_template
 from ftspec.compiler.rules import (
@@ -100,24 +100,32 @@ def _resolve(draft: Draft, key: str, sources: tuple[str, ...]) -> tuple[DataFact
 
 
 def _lengths(draft: Draft) -> Draft:
-    data = draft.data
-    if data is None or data.format is None or not data.sample:
-        return draft
+    for key, data in (("train", draft.data), ("eval", draft.eval_data)):
+        if data is None or data.format is None or not data.sample:
+            continue
+        try:
+            lengths = _measured(draft, data)
+        except TemplateError as error:
+            return draft.found(*template_refuses.find(str(error)))
+        except DataUnreadableError as error:
+            return draft.found(*data_unreadable.find((key, str(error))))
+        if key == "train":
+            draft = replace(draft, lengths=lengths)
+        else:
+            draft = replace(draft, eval_lengths=lengths)
+    return draft
+
+
+def _measured(draft: Draft, data: DataFacts) -> Lengths | None:
     template = read_template(draft)
     if template is None and draft.model.chat_template is None:
         template = PLAIN_TEMPLATE
-    try:
-        lengths = measure(
-            data.sample,
-            draft.model,
-            data.format,
-            data.columns or {},
-            draft.spec.data.system,
-            template,
-            bool(draft.spec.data.train_on_prompt),
-        )
-    except TemplateError as error:
-        return draft.found(*template_refuses.find(str(error)))
-    except DataUnreadableError as error:
-        return draft.found(*data_unreadable.find(("train", str(error))))
-    return replace(draft, lengths=lengths)
+    return measure(
+        data.sample,
+        draft.model,
+        data.format or "",
+        data.columns or {},
+        draft.spec.data.system,
+        template,
+        bool(draft.spec.data.train_on_prompt),
+    )

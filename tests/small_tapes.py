@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from ftspec.compiler.facts.shape import Shape
-from ftspec.compiler.memory.tape import ROLES, Base, Segment, Tape, Trained
+from ftspec.compiler.memory.tape import ROLES, Asked, Base, Segment, Tape, Trained
 from ftspec.compiler.memory.work import Work
 
 HIDDEN, WEIGHT, LOGITS, WIDTH = 0, 1, 2, 3  # places in `sizes`
@@ -34,7 +34,7 @@ def make_tape(**changed: Any) -> Tape:
         "trained": (Trained("model.layers.1.mlp.weight", (WIDTH, WIDTH), 2, False, True),),
         "passes": {"first": training(), "more": training(), "evaluate": evaluation()},
         "gradients": {f"{name}.B.{role}": (0,) for name in ("first", "more") for role in ROLES},
-        "workspaces": ("forward", "backward"),
+        "asked": (Asked("forward", "first", "F.first", 1), Asked("backward", "first", "turn", 1)),
     }
     return Tape(**{**fields, **changed})
 

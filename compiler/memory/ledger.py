@@ -350,7 +350,8 @@ def _loss(work: Work) -> Part:
 
 def _evaluation(work: Work) -> int:
     shape = work.shape
-    tokens = work.eval_batch * work.length
+    length = work.evaluated.length
+    tokens = work.eval_batch * length
     each = 2 if work.dtype != "float32" or work.autocast else 4
     block = tokens * each * (4 * shape.hidden + 3 * shape.ffn + shape.query_width)
     head = each * min(tokens, CHUNK_TOKENS) * min(shape.vocab, CHUNK_VOCAB)
@@ -359,7 +360,7 @@ def _evaluation(work: Work) -> int:
     scores = 0
     if work.attention == "eager":
         # A block's scores, their float32 softmax and its two-byte copy live at once.
-        square = tokens**2 if work.packed else work.eval_batch * work.length**2
+        square = tokens**2 if work.packed else work.eval_batch * length**2
         scores = 12 * shape.heads * square
     return max(block + scores, head) + _past(work, work.eval_batch)
 

@@ -35,13 +35,16 @@ class LiveTracer:
         """Return the peaks, or None: `failed` says why."""
         self.failed = ""
         missing = [name for name in NEEDED if find_spec(name) is None]
+        reason = (
+            "the tapes are of other library versions"
+            if tapes.outdated()
+            else "no tape covers this set-up"
+        )
         if missing:
-            self.failed = (
-                f"no tape covers it, and {', '.join(missing)} is not installed to trace it"
-            )
+            self.failed = f"{reason}, and {', '.join(missing)} is not installed to trace it"
             return None
-        self.say("no tape covers this set-up: tracing it once, which takes some seconds")
-        folder = tapes.own_folder()
+        self.say(f"{reason}: tracing it once, which takes some seconds")
+        folder = tapes.own_folder(tapes.installed())
         question = {
             "config": dict(config),
             "work": as_json(work),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ftspec.compiler.memory.accounts import account, totals
-from ftspec.compiler.memory.replay import PHASE, replay
-from ftspec.compiler.memory.simulate import Setting, events, paged_bytes
+from ftspec.compiler.memory.replay import PHASE, Replay, replay
+from ftspec.compiler.memory.simulate import Setting, evaluation, events, paged_bytes, training
 from ftspec.compiler.memory.sizes import sizes
 from ftspec.compiler.memory.tape import Player, Tape
 from ftspec.compiler.memory.trace.calls import Call, inside
@@ -38,24 +39,45 @@ class Peaks:
 
 def peaks(tape: Tape, work: Work, capability: Capability) -> Peaks:
     """Return the peaks of a run of `work`, by the tape of its regime."""
-    at_training = sizes(tape, work, work.batch, tuple(capability))
-    at_evaluation = _evaluated(tape, work, capability) if work.eval_batch else []
+    trained = _trained(tape, replace(work, eval_batch=0), capability)
     setting = setting_of(work, capability)
-    player = Player(tape, at_training, setting.layers)
-    made = list(events(player, at_training, setting, at_evaluation))
-    replayed = replay(made)
+    at_evaluation = _evaluated(tape, work, capability) if work.eval_batch else []
+    player, replaying = trained.player.copy(), trained.replaying.copy()
+    made = list(evaluation(player, at_evaluation, setting))
+    replaying.feed(made)
+    replayed = replaying.result()
     return Peaks(
         allocated=replayed.allocated_peak,
         reserved=replayed.reserved_peak,
         phases=replayed.phases,
-        parts=totals(made, player.kinds, replayed.allocated_at),
+        parts=totals([*trained.events, *made], player.kinds, replayed.allocated_at),
         moment=max(replayed.phases, key=lambda name: replayed.phases[name][0]),
-        paged=paged_bytes(tape, at_training, setting),
+        paged=trained.paged,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A run as far as its evaluation: what played it, its events, and their replay."""
+
+    player: Player
+    events: list[tuple[int, int | str]]
+    replaying: Replay
+    paged: int
+
+
+@lru_cache(maxsize=2)  # the planner asks for runs that differ in their evaluation alone
+def _trained(tape: Tape, work: Work, capability: Capability) -> _Trained:
+    known = sizes(tape, work, work.batch, tuple(capability))
+    setting = setting_of(work, capability)
+    player = Player(tape, known, setting.layers)
+    made, replaying = list(training(player, known, setting)), Replay()
+    replaying.feed(made)
+    return _Trained(player, made, replaying, paged_bytes(tape, known, setting))
+
+
 def _evaluated(tape: Tape, work: Work, capability: Capability) -> list[int]:
-    return sizes(tape, work, work.eval_batch, tuple(capability), training=False)
+    return sizes(tape, work.evaluated, work.eval_batch, tuple(capability), training=False)
 
 
 def of_trace(seen: Any, tape: Tape | None, work: Work, capability: Capability) -> Peaks:
@@ -125,8 +147,11 @@ def setting_of(work: Work, capability: Capability) -> Setting:
         accumulation=work.accumulation,
         optimizer=work.optimizer,
         inputs=(8 * work.batch * work.length,) * INPUTS,
-        eval_inputs=(8 * work.eval_batch * work.length,) * INPUTS if work.eval_batch else (),
+        eval_inputs=(8 * work.eval_batch * work.evaluated.length,) * INPUTS
+        if work.eval_batch
+        else (),
         workspace=cublas_workspace(capability),
         biased_workspace=cublaslt_workspace(TORCH),
         quantized=work.quantization != "none",
+        transposed=work.shape.family is not None and work.shape.family.conv1d,
     )

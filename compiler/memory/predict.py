@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from ftspec.compiler.facts.gpus import Gpu
@@ -46,6 +47,8 @@ def predict(
         if found is None and tracer is not None:
             seen = tracer(config, work, gpu.capability)
             found = None if seen is None else of_peaks(seen, work, gpu, "traced")
+        if found is None:
+            found = _by_tape(config, work, gpu, near=True)
         if found is not None:
             return found
     return closed.predict(work, gpu) if covered(work) else None
@@ -56,16 +59,34 @@ def covered(work: Work) -> bool:
     return work.shape.family is not None and not work.shape.experts
 
 
-def _by_tape(config: Mapping[str, Any], work: Work, gpu: Gpu) -> Ledger | None:
-    tape = _tape(config, work, gpu)
+def _by_tape(
+    config: Mapping[str, Any], work: Work, gpu: Gpu, *, near: bool = False
+) -> Ledger | None:
+    tape = _tape(config, work, gpu, near=near)
     if tape is None:
         return None
     return of_peaks(peaks(tape, work, gpu.capability), work, gpu, "tape")
 
 
-def _tape(config: Mapping[str, Any], work: Work, gpu: Gpu) -> Tape | None:
-    name = regime(config, work, gpu.capability)
-    return tapes.find(structure(config, work.shape), name) if name is not None else None
+def _tape(config: Mapping[str, Any], work: Work, gpu: Gpu, *, near: bool = False) -> Tape | None:
+    """Return the tape of a set-up's regime, with its evaluation's.
+
+    near: that of padded rows does for packed ones; it reserves up to 2 % more or less.
+    """
+    key = structure(config, work.shape)
+    both = (regime(config, one, gpu.capability) for one in (work, work.evaluated))
+    near_by = (name.replace("packed", "masked") if near and name else name for name in both)
+    names = dict.fromkeys(near_by)
+    found = [None if name is None else tapes.find(key, name) for name in names]
+    tape, evaluation = found[0], found[-1]
+    if tape is None or evaluation is None:
+        return None
+    return tape if tape is evaluation else _joined(tape, evaluation)
+
+
+@lru_cache(maxsize=64)
+def _joined(tape: Tape, evaluation: Tape) -> Tape:
+    return tape.evaluated_as(evaluation)
 
 
 def of_peaks(seen: Peaks, work: Work, gpu: Gpu, method: str) -> Ledger:
@@ -117,7 +138,7 @@ def _after(seen: Peaks, work: Work) -> dict[str, int]:
 def quick(config: Mapping[str, Any] | None, work: Work, gpu: Gpu | None) -> Ledger | None:
     """Predict for the planner, which asks often: by tape without a replay, else by closed form."""
     if gpu is not None and config is not None:
-        tape = _tape(config, work, gpu)
+        tape = _tape(config, work, gpu, near=True)
         if tape is not None:
             return of_peaks(quick_peaks(tape, work, gpu.capability), work, gpu, "tape")
     return closed.predict(work, gpu) if covered(work) else None

@@ -40,7 +40,7 @@ def quick_peaks(tape: Tape, work: Work, capability: Capability) -> Peaks:
         more = _pass_peak(tape, known, "more", setting.layers)
         peaks["train"] = max(peaks["train"], resting + gradients + more)
     if work.eval_batch:
-        plain = sizes(tape, work, work.eval_batch, card, training=False)
+        plain = sizes(tape, work.evaluated, work.eval_batch, card, training=False)
         evaluation = [_round(size) for size in plain]
         peaks["evaluate"] = resting + _pass_peak(tape, evaluation, "evaluate", setting.layers)
     moment = max(peaks, key=lambda name: peaks[name])

@@ -57,8 +57,11 @@ def regime(config: Mapping[str, Any], work: Work, capability: tuple[int, ...]) -
         return None
     preset = _preset(work)
     single = work.shape.kv_heads == 1  # its transposes are contiguous: copies are left out
-    rare = single or (
-        work.dora
+    rare = (
+        single
+        or _one_row_as_it_lies(work)
+        or work.shape.layers == 1  # a tape's first block is never its last
+        or work.dora
         or work.bias != "none"
         or work.modules_to_save
         or work.checkpointing == "selective"
@@ -80,10 +83,23 @@ def regime(config: Mapping[str, Any], work: Work, capability: tuple[int, ...]) -
     return ", ".join(words)
 
 
+def _one_row_as_it_lies(work: Work) -> bool:
+    """Whether products read a single row's heads where they lie, in a projection's whole result.
+
+    Of several rows they are copied, as tapes have it; repeated heads are in any case (ATen
+    LinearAlgebra.cpp, matmul: expand and reshape).
+    """
+    grouped = work.shape.kv_heads != work.shape.heads
+    return work.attention == "eager" and work.batch == 1 and not work.packed and not grouped
+
+
 def attention_of(work: Work, capability: tuple[int, ...]) -> str:
-    """Return the attention kernel's name and whether there is a mask."""
+    """Return the attention kernel's name and whether there is a mask.
+
+    Packed rows have one too; how it is made, and that there is one row, tells them apart.
+    """
     masked = work.packed or (work.padded and work.batch > 1)
-    suffix = " masked" if masked else ""
+    suffix = " packed" if work.packed else " masked" if masked else ""
     if work.attention == "eager":
         return "eager" + suffix
     half = work.autocast or work.dtype

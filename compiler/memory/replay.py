@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 MIB = 2**20
 UNIT = 512  # kMinBlockSize: every size is a multiple of it
@@ -73,43 +74,88 @@ def replay(
     `limit`, `room` and `total` are `Allocator`'s. The replay ends at an allocation that fails.
     ValueError: a key is allocated while it is held, or released while it is not.
     """
-    allocator = Allocator(expandable=expandable, limit=limit, room=room, total=total)
-    malloc, free, card = allocator.malloc, allocator.free, allocator.card
-    held: dict[int, int] = {}
-    spans: list[_Span] = []
-    name: str | None = None
-    allocated = top = top_at = reserved = reserved_at = 0
-    failed: tuple[int, int] | tuple[None, None] = None, None
-    for index, (key, size) in enumerate(events):
-        if key < 0:
-            if key == EMPTY_CACHE:
-                allocator.empty_cache()
-                continue
-            spans.append(_Span(name, top, top_at, reserved, reserved_at))
-            name, top, top_at, reserved_at = size, allocated, index, index
-            reserved = card.peak = card.reserved
-        elif size < 0:
-            block = held.pop(key, None)
-            if block is None:
-                raise ValueError(f"event {index} releases key {key}, which is not held")
-            if block:
-                allocated -= block >> SHIFT
-                free(block)
-        else:
-            if key in held:
-                raise ValueError(f"event {index} allocates key {key}, which is still held")
-            block = malloc(size) if size else 0
-            if card.peak > reserved:
-                reserved, reserved_at = card.peak, index
-            if block is None:
-                failed = index, size
-                break
-            held[key] = block
-            allocated += block >> SHIFT
-            if allocated > top:
-                top, top_at = allocated, index
-    spans.append(_Span(name, top, top_at, reserved, reserved_at))
-    return _summary(spans, allocator.retries, *failed)
+    replayed = Replay(expandable=expandable, limit=limit, room=room, total=total)
+    replayed.feed(events)
+    return replayed.result()
+
+
+class Replay:
+    """A replay under way: it takes events in parts, and others may go on from a copy of it.
+
+    The arguments and the events are those of `replay`.
+    """
+
+    def __init__(
+        self,
+        *,
+        expandable: bool = True,
+        limit: int | None = None,
+        room: int | None = None,
+        total: int | None = None,
+    ) -> None:
+        self.allocator = Allocator(expandable=expandable, limit=limit, room=room, total=total)
+        self.held: dict[int, int] = {}
+        self.spans: list[_Span] = []
+        self.span = _Span(None, 0, 0, 0, 0)
+        self.allocated = self.count = 0
+        self.failed: tuple[int, int] | tuple[None, None] = None, None
+
+    def copy(self) -> Replay:
+        """Return a replay that goes on from here by itself."""
+        twin = copy(self)
+        twin.allocator = self.allocator.copy()
+        twin.held, twin.spans = dict(self.held), list(self.spans)
+        return twin
+
+    def feed(self, events: Iterable[tuple[int, Any]]) -> None:
+        """Take events that follow those before; none is taken after an allocation that failed."""
+        if self.failed[0] is not None:
+            return
+        allocator, held = self.allocator, self.held
+        card, small, large = allocator.card, allocator.small, allocator.large
+        # A call less for each event: there are tens of thousands of them.
+        take_small, take_large = small.take, large.take
+        give_small, give_large = small.give, large.give
+        name, top, top_at, reserved, reserved_at = self.span
+        allocated, index = self.allocated, self.count - 1
+        for index, (key, size) in enumerate(events, self.count):
+            if key < 0:
+                if key == EMPTY_CACHE:
+                    allocator.empty_cache()
+                    continue
+                self.spans.append(_Span(name, top, top_at, reserved, reserved_at))
+                name, top, top_at, reserved_at = size, allocated, index, index
+                reserved = card.peak = card.reserved
+            elif size < 0:
+                block = held.pop(key, None)
+                if block is None:
+                    raise ValueError(f"event {index} releases key {key}, which is not held")
+                if block:
+                    size = block >> SHIFT
+                    allocated -= size
+                    (give_small if size <= SMALL else give_large)(block)
+            else:
+                if key in held:
+                    raise ValueError(f"event {index} allocates key {key}, which is still held")
+                asked = -(-size // UNIT) * UNIT  # round_size
+                block = (take_small if asked <= SMALL else take_large)(asked) if asked else 0
+                if block is None:
+                    block = allocator.grow(asked)
+                    if card.peak > reserved:
+                        reserved, reserved_at = card.peak, index
+                    if block is None:
+                        self.failed = index, size
+                        break
+                held[key] = block
+                allocated += block >> SHIFT
+                if allocated > top:
+                    top, top_at = allocated, index
+        self.span = _Span(name, top, top_at, reserved, reserved_at)
+        self.allocated, self.count = allocated, index + 1
+
+    def result(self) -> Replayed:
+        """Return what the events so far took."""
+        return _summary([*self.spans, self.span], self.allocator.retries, *self.failed)
 
 
 def _summary(
@@ -176,7 +222,14 @@ class Allocator:
         """Return a block for `size` > 0 bytes, or None where torch would be out of memory."""
         size = -(-size // UNIT) * UNIT  # round_size
         pool = self.small if size <= SMALL else self.large
-        return pool.take(size) or self._grow(pool, size)
+        return pool.take(size) or self.grow(size)
+
+    def copy(self) -> Allocator:
+        """Return an allocator in the same state, which goes its own way."""
+        twin = copy(self)
+        twin.card = copy(self.card)
+        twin.small, twin.large = self.small.copy(twin.card), self.large.copy(twin.card)
+        return twin
 
     def free(self, block: int) -> None:
         """Put a block back into its pool, which its size tells."""
@@ -187,12 +240,15 @@ class Allocator:
         self.large.trim()
         self.small.trim()
 
-    def _grow(self, pool: SegmentPool | ExpandablePool, size: int) -> int | None:
+    def grow(self, size: int) -> int | None:
         """Ask the card; where that fails, give all cached memory back and ask once more.
+
+        size: a multiple of 512 bytes, for which its pool has no free block.
 
         Between the two, `malloc` of torch has steps that do nothing by default: garbage collection
         has no threshold, and release_available_cached_blocks needs a `max_split_size_mb`.
         """
+        pool = self.small if size <= SMALL else self.large
         if not self._ask(pool, size):
             self.empty_cache()
             self.retries += 1
@@ -235,6 +291,15 @@ class Pool:
         self.ends: dict[int, int] = {}
         self.unmapped: dict[int, int] = {}
         self.unmapped_ends: dict[int, int] = {}
+
+    def copy(self, card: Card) -> Self:
+        """Return a pool with the same blocks, of a card in the same state."""
+        twin = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | list):
+                setattr(twin, name, copy(value))
+        twin.card = card
+        return twin
 
     def take(self, size: int) -> int | None:
         """Take the best free block for `size` bytes and split it (get_free_block)."""

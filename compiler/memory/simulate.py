@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ftspec.compiler.memory.optimizers import MAPS, OPTIMIZERS, Need, Parameter
 from ftspec.compiler.memory.replay import EMPTY_CACHE, PHASE
-from ftspec.compiler.memory.tape import Player, Tape
+from ftspec.compiler.memory.tape import Base, Player, Tape, Trained
 
 NORM_PIECE = 65_536  # elements a partial norm is of (ATen cuda/ForeachReduceOp.cu)
 STEPS = 2  # the second has the optimizer's states, as all later ones do
 
 BLOCK = re.compile(r"\.\d+\.")
 Mark = tuple[int, int | str]
+OneOf = TypeVar("OneOf", Base, Trained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Setting:
 
     inputs: tensors of a micro-batch and the bytes of each; eval_inputs the same. workspace: bytes
     of cuBLAS's, one a thread; biased_workspace: of biased products'. quantized: whether weights
-    are quantized on the card.
+    are quantized on the card. transposed: checkpoints hold them turned over.
     """
 
     layers: int
@@ -34,6 +36,7 @@ class Setting:
     workspace: int
     biased_workspace: int
     quantized: bool
+    transposed: bool = False
 
 
 def events(
@@ -43,6 +46,12 @@ def events(
 
     eval_sizes: the same for an evaluation's batch. player: what plays the tape's passes.
     """
+    yield from training(player, sizes, setting)
+    yield from evaluation(player, eval_sizes or sizes, setting)
+
+
+def training(player: Player, sizes: Sequence[int], setting: Setting) -> Iterator[Mark]:
+    """Yield the events of a run up to its evaluation, which changes none of them."""
     tape = player.tape
     player.sizes = list(sizes)
     yield PHASE, "load"
@@ -60,12 +69,11 @@ def events(
         micro_steps = min(setting.accumulation, 2)  # those after the second are like it
         for number in range(micro_steps):
             yield PHASE, "forward"
-            played, kept = player.play("first" if number == 0 else "more")
+            name = "first" if number == 0 else "more"
+            asked = _workspaces(tape, name, setting) if step == 0 else ()
+            played, kept = player.play(name, workspaces=asked)
             gradients += kept
-            if step == 0 and number == 0:
-                yield from _with_workspaces(player, played, setting)
-            else:
-                yield from played
+            yield from played
         for batch_keys in batches:
             yield from ((key, -1) for key in batch_keys)
         yield from _clip(player, tape, sizes, setting.layers)
@@ -74,23 +82,31 @@ def events(
             yield from (player.alloc(MAPS // 2, "optimizer") for _ in range(2))
         yield from _step(player, needs, states, first=step == 0)
         yield from ((key, -1) for key in gradients)
+
+
+def evaluation(player: Player, sizes: Sequence[int], setting: Setting) -> Iterator[Mark]:
+    """Yield the events of the evaluation after it, if there is one; sizes: those of its batch."""
+    tape = player.tape
     if setting.eval_inputs and "evaluate" in tape.passes:
         yield PHASE, "evaluate"
         batch = [player.alloc(size, "batch") for size in setting.eval_inputs]
         yield from batch
-        player.sizes = list(eval_sizes or sizes)
-        yield from player.play("evaluate")[0]
+        player.sizes = list(sizes)
+        asked = _workspaces(tape, "evaluate", setting)
+        yield from player.play("evaluate", workspaces=asked)[0]
         yield from ((key, -1) for key, _ in batch)
 
 
 def parameters(tape: Tape, sizes: Sequence[int], layers: int) -> list[Parameter]:
-    """Return the trained parameters of a model of so many blocks."""
+    """Return the trained parameters of a model of so many blocks, in the optimizer's order.
+
+    Norms and biases come last: Trainer puts them into a group without weight decay.
+    """
     found = []
-    for one in tape.trained:
+    for one, _ in _repeated(tape.trained, layers):
         shape = tuple(sizes[place] for place in one.shape)
-        count = layers if one.each_block else 1
-        found += [Parameter(shape, one.bytes_each, one.embedding)] * count
-    return found
+        found.append(Parameter(shape, one.bytes_each, one.embedding))
+    return sorted(found, key=lambda parameter: len(parameter.shape) == 1)
 
 
 def paged_bytes(tape: Tape, sizes: Sequence[int], setting: Setting) -> int:
@@ -107,7 +123,7 @@ def _load(player: Player, setting: Setting) -> Iterator[Mark]:
     """
     held = list(_held(player.tape, player.sizes, setting.layers))
     if setting.quantized:
-        yield from _load_quantized(player, held)
+        yield from _load_quantized(player, held, transposed=setting.transposed)
     else:  # loaded on the host, and moved as a whole
         yield from (player.alloc(size, _account(name)) for name, size in held)
     yield EMPTY_CACHE, 0
@@ -115,35 +131,41 @@ def _load(player: Player, setting: Setting) -> Iterator[Mark]:
 
 def _held(tape: Tape, sizes: Sequence[int], layers: int) -> Iterator[tuple[str, int]]:
     """Yield (name, bytes) of all that the model holds, in the order of its modules."""
-    blocks = [one for one in tape.base if one.each_block]
-    begun = False
-    for one in tape.base:
+    for one, layer in _repeated(tape.base, layers):
+        name = one.name if layer is None else BLOCK.sub(f".{layer}.", one.name, count=1)
+        yield name, sizes[one.size]
+
+
+def _repeated(items: Sequence[OneOf], layers: int) -> Iterator[tuple[OneOf, int | None]]:
+    """Yield (item, layer): those of a block layer by layer, where the first of them stands."""
+    of_blocks = [one for one in items if one.each_block]
+    for one in items:
         if not one.each_block:
-            yield one.name, sizes[one.size]
-        elif not begun:
-            begun = True
-            for layer in range(layers):
-                for item in blocks:
-                    yield BLOCK.sub(f".{layer}.", item.name, count=1), sizes[item.size]
+            yield one, None
+        elif one is of_blocks[0]:
+            yield from ((item, layer) for layer in range(layers) for item in of_blocks)
 
 
-def _load_quantized(player: Player, held: Sequence[tuple[str, int]]) -> Iterator[Mark]:
+def _load_quantized(
+    player: Player, held: Sequence[tuple[str, int]], *, transposed: bool
+) -> Iterator[Mark]:
     """One weight after the other, by name, each from a copy that is gone afterwards.
 
     transformers 5.23 core_model_loading.py (no threads where it quantizes), modeling_utils.py
-    caching_allocator_warmup; bitsandbytes 0.50 nn/modules.py; then peft's adapters in float32,
-    which trl 1.16 casts to bfloat16 (sft_trainer.py).
+    caching_allocator_warmup; then peft's adapters in float32, which trl 1.16 casts to bfloat16
+    (sft_trainer.py).
     """
-    base = [item for item in held if not _is_adapter(item[0])]
-    parts = {name.rsplit(".", 1)[0] for name, _ in base if name.endswith((".absmax", ".SCB"))}
-    warm_up = player.alloc(sum(size for _, size in base), "base_weights")
+    groups = _weights([item for item in held if not _is_adapter(item[0])])
+    warm_up = player.alloc(sum(sizes[0] for sizes in groups.values()), "base_weights")
     yield warm_up
     yield warm_up[0], -1
-    for name, size in sorted(base, key=lambda item: _natural(item[0])):
-        if name in parts or f"{name.removesuffix('.weight')}" in parts:
-            yield from _quantize(player, name, size, nibbles=name in parts)
+    for name in sorted(groups, key=_natural):
+        sizes = groups[name]
+        if len(sizes) == 1:
+            yield player.alloc(sizes[0], "base_weights")
         else:
-            yield player.alloc(size, "base_weights")
+            quantize = _quantize_8bit if len(sizes) == 2 else _quantize_4bit
+            yield from quantize(player, sizes, transposed=transposed)
     wide = [(player.alloc(2 * size, "adapters"), size) for name, size in held if _is_adapter(name)]
     yield from (event for event, _ in wide)
     for (key, _), size in wide:
@@ -151,21 +173,53 @@ def _load_quantized(player: Player, held: Sequence[tuple[str, int]]) -> Iterator
         yield key, -1
 
 
-def _quantize(player: Player, name: str, size: int, *, nibbles: bool) -> Iterator[Mark]:
-    held = "base_weights"
-    copy = player.alloc(size * (4 if nibbles else 2), held)
-    second = None if nibbles else player.alloc(2 * size, held)  # LLM.int8() takes float16
-    yield copy
-    if second is not None:
-        yield second
-    yield player.alloc(size, held)
-    if nibbles:
-        maxima = player.alloc(4 * (2 * size // 64), held)
+def _weights(base: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
+    """Return the bytes of each weight, and of what its quantization keeps beside it."""
+    names = {name.rsplit(".", 1)[0] for name, _ in base if name.endswith((".absmax", ".SCB"))}
+    found: dict[str, list[int]] = {}
+    for name, size in base:
+        owner = name.rsplit(".", 1)[0]
+        four = owner in names and owner.endswith(".weight")
+        eight = owner in names and name.endswith(".SCB")
+        found.setdefault(owner if four else f"{owner}.weight" if eight else name, []).append(size)
+    return found
+
+
+def _quantize_4bit(player: Player, sizes: Sequence[int], *, transposed: bool) -> Iterator[Mark]:
+    """A weight from its two-byte copy, turned over first if it is transposed (GPT-2's Conv1D).
+
+    bitsandbytes 0.50 functional.py quantize_4bit and quantize_blockwise: the blocks' maxima; with
+    double quantization these and their distances from the mean are gone in the end.
+    """
+    weight, absmax, *rest = sizes
+    copies = [player.alloc(4 * weight, "base_weights") for _ in range(1 + transposed)]
+    yield from copies
+    if len(rest) == 1:  # the code
+        yield from (player.alloc(size, "base_weights") for size in (absmax, weight, *rest))
+    else:
+        code, offset, nested, table = rest
+        maxima = player.alloc(4 * absmax, "base_weights")
         yield maxima
+        yield from (player.alloc(size, "base_weights") for size in (weight, code, offset))
+        distances = player.alloc(4 * absmax, "base_weights")
+        yield distances
+        yield from (player.alloc(size, "base_weights") for size in (nested, absmax, table))
+        yield distances[0], -1
         yield maxima[0], -1
-    if second is not None:
-        yield second[0], -1
-    yield copy[0], -1
+    yield from ((key, -1) for key, _ in reversed(copies))
+
+
+def _quantize_8bit(player: Player, sizes: Sequence[int], *, transposed: bool) -> Iterator[Mark]:
+    """A weight from its two-byte copy, by way of the host, and a float16 one.
+
+    transformers 5.23 integrations/bitsandbytes.py Bnb8bitQuantize; bitsandbytes 0.50
+    `int8_vectorwise_quant`.
+    """
+    weight, scales = sizes
+    copies = [player.alloc(2 * weight, "base_weights") for _ in range(2)]
+    yield from copies
+    yield from (player.alloc(size, "base_weights") for size in (scales, weight))
+    yield from ((key, -1) for key, _ in reversed(copies))
 
 
 def _account(name: str) -> str:
@@ -182,13 +236,14 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(w), "") if w.isdigit() else (1, 0, w) for w in plain.split("."))
 
 
-def _with_workspaces(player: Player, played: list[Mark], setting: Setting) -> Iterator[Mark]:
-    """cuBLAS asks for its memory at the first product of each thread."""
-    for name in player.tape.workspaces:
-        biased = name.endswith("biased")
-        size = setting.biased_workspace if biased else setting.workspace
-        yield player.alloc(size, "workspace")
-    yield from played
+def _workspaces(tape: Tape, name: str, setting: Setting) -> list[tuple[str, int, int]]:
+    """Return what a pass asks for on behalf of cuBLAS, as `Player.play` takes it."""
+    plain, biased = setting.workspace, setting.biased_workspace
+    return [
+        (one.segment, one.after, biased if one.name.endswith("biased") else plain)
+        for one in tape.asked
+        if one.played == name
+    ]
 
 
 def _clip(player: Player, tape: Tape, sizes: Sequence[int], layers: int) -> Iterator[Mark]:

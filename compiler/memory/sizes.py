@@ -43,10 +43,11 @@ def values(work: Work, rows: int, *, training: bool = True) -> dict[str, int]:
         "P": shape.positions,
         "L": shape.layers,
         "r": work.rank,
+        "N": counted,
         "cv": min(shape.vocab, VOCAB_CHUNK),
-        "rv": _last_words(shape.vocab, counted),
+        "rv": _further_words(shape.vocab, counted),
         "ct": min(counted, TOKEN_CHUNK),
-        "rt": counted % TOKEN_CHUNK or TOKEN_CHUNK,
+        "rt": min(max(0, counted - TOKEN_CHUNK), TOKEN_CHUNK),
     }
 
 
@@ -68,13 +69,15 @@ def sizes(
     return found
 
 
-def _last_words(vocab: int, counted: int) -> int:
-    """Return the width of the chunk of words that lies beside the one before it.
+def _further_words(vocab: int, counted: int) -> int:
+    """Return the width of the chunk of words that comes after the first one; 0: there is none.
 
-    Where one chunk holds all words, that is the same chunk for the tokens before, if there are any.
+    A tape has two chunks of words and two of tokens: at most two of a kind lie there at once, and
+    of more than two the first two are the largest. Where one chunk holds all words, the second
+    stands for the same words and the next tokens, if there are any.
     """
     if vocab > VOCAB_CHUNK:
-        return vocab % VOCAB_CHUNK or VOCAB_CHUNK
+        return min(vocab - VOCAB_CHUNK, VOCAB_CHUNK)
     return vocab if counted > TOKEN_CHUNK else 0
 
 

@@ -9,7 +9,8 @@ has layers. Played back, it gives the events that the allocator sees.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ftspec.compiler.memory.accounts import account
@@ -49,6 +50,20 @@ class Base:
     each_block: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A workspace of cuBLAS's, and where it is first asked for; it stays for good.
+
+    name: `forward` or `backward`, the thread, and ` biased` for that of biased products. after:
+    how many allocations of that pass's segment come before; blocks of one role: the first's.
+    """
+
+    name: str
+    played: str
+    segment: str
+    after: int
+
+
 @dataclass(frozen=True)
 class Tape:
     """A recorded regime.
@@ -57,7 +72,7 @@ class Tape:
     step, `more` (those after it), `evaluate`; each a mapping of segments: `before`, `P.<role>`
     (made for a block beforehand), `F.<role>`, `head` (to the loss), `turn` (the loss's
     backward), `B.<role>`. gradients: segment -> indices of what stays until the optimizer's step.
-    workspaces: cuBLAS's, `forward` or `backward`, and ` biased` for that of biased products.
+    asked: cuBLAS's workspaces.
     """
 
     sizes: tuple[Any, ...]
@@ -66,7 +81,30 @@ class Tape:
     trained: tuple[Trained, ...]
     passes: Mapping[str, Mapping[str, Segment]]
     gradients: Mapping[str, tuple[int, ...]]
-    workspaces: tuple[str, ...]
+    asked: tuple[Asked, ...]
+
+    def __hash__(self) -> int:
+        """Hash the object, not what it holds: a tape is read once, and asked for often."""
+        return id(self)
+
+    @property
+    def workspaces(self) -> tuple[str, ...]:
+        """The names of cuBLAS's workspaces."""
+        return tuple(one.name for one in self.asked)
+
+    def evaluated_as(self, other: Tape) -> Tape:
+        """Return the tape with another's evaluation: its batch may have a mask, or have none."""
+        sizes, tags = len(self.sizes), len(self.tags)
+        moved = {
+            name: tuple((op[0] + sizes, op[1] + tags) if len(op) == 2 else op for op in ops)
+            for name, ops in other.passes["evaluate"].items()
+        }
+        return replace(
+            self,
+            sizes=self.sizes + other.sizes,
+            tags=self.tags + other.tags,
+            passes={**self.passes, "evaluate": moved},
+        )
 
 
 def role(layer: int, layers: int) -> str:
@@ -95,6 +133,104 @@ def order(segments: Mapping[str, Segment], layers: int) -> Iterator[tuple[str, i
             yield f"B.{role(layer, layers)}", layer
 
 
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass through so many blocks, at any size: its keys count from 1.
+
+    steps: (key, index of its size), with index -1 where it is released. kinds: each key's account.
+    kept: keys of the gradients that it leaves. begins: (place, segment). asked: (segment, how many
+    of its allocations come before) -> place, in the first block of a role. end: the place from
+    which on what is left is released. A place: number of the step; of the segment; 0 before it.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+    kinds: tuple[str, ...]
+    kept: tuple[int, ...]
+    begins: tuple[tuple[Place, str], ...]
+    asked: Mapping[tuple[str, int], Place]
+    end: Place
+
+
+@lru_cache(maxsize=64)  # a run plays a pass several times, and the planner asks for many runs
+def passed(tape: Tape, name: str, layers: int) -> Pass:
+    """Return how a pass of a tape goes through a model of so many blocks."""
+    segments = tape.passes[name]
+    made: dict[tuple[str, int | None], list[int]] = {}
+    steps: list[tuple[int, int]] = []
+    kinds: list[str] = []
+    begins: list[tuple[Place, str]] = []
+    asked: dict[tuple[str, int], Place] = {}
+    alive: dict[int, None] = {}
+    of_segment = _Accounts(tape.tags)
+    for segment, layer in order(segments, layers):
+        number, first = len(begins), (segment, 0) not in asked
+        begins.append(((len(steps), number, 0), segment))
+        phase = segment[0] if layer is not None else segment
+        keys = made.setdefault((phase, layer), [])
+        accounts = of_segment[segment]
+        if first:
+            asked[segment, 0] = (len(steps), number, 1)
+        for op in segments.get(segment, ()):
+            if len(op) == 2:
+                kinds.append(accounts[op[1]])
+                key = len(kinds)
+                keys.append(key)
+                alive[key] = None
+                steps.append((key, op[0]))
+                if first:
+                    asked[segment, len(keys)] = (len(steps), number, 1)
+                continue
+            for place in _places(layers, layer, op[1]):
+                key = made[op[0], place][op[2]]
+                if key in alive:
+                    del alive[key]
+                    steps.append((key, -1))
+    kept = _kept(tape, name, layers, made)
+    for key in kept:
+        kinds[key - 1] = "gradients"
+    end, left = (len(steps), len(begins), 1), set(kept)
+    steps += [(key, -1) for key in alive if key not in left]
+    return Pass(tuple(steps), tuple(kinds), tuple(kept), tuple(begins), asked, end)
+
+
+class _Accounts(dict[str, list[str]]):
+    """The account of each tag in a segment; blocks of all roles share theirs."""
+
+    def __init__(self, tags: tuple[str, ...]) -> None:
+        super().__init__()
+        self.tags = tags
+
+    def __missing__(self, segment: str) -> list[str]:
+        name = "F." if "." in segment else segment
+        if name != segment:
+            return self[name]
+        self[name] = [account(segment, tag) for tag in self.tags]
+        return self[name]
+
+
+def _places(layers: int, layer: int | None, where: int | str) -> Iterable[int | None]:
+    if isinstance(where, int):
+        return (None if layer is None else layer + where,)
+    ends = {"first": 0, "second": 1, "next-to-last": layers - 2, "last": layers - 1}
+    if where == "middle":
+        return range(2, layers - 2)
+    return (ends[where] if where else None,)
+
+
+def _kept(
+    tape: Tape, name: str, layers: int, made: Mapping[tuple[str, int | None], list[int]]
+) -> list[int]:
+    kept = []
+    for segment, layer in order(tape.passes[name], layers):
+        phase = segment[0] if layer is not None else segment
+        for index in tape.gradients.get(f"{name}.{segment}", ()):
+            kept.append(made[phase, layer][index])
+    return kept
+
+
 class Player:
     """Play passes of a tape: hand out keys, and say what is released.
 
@@ -106,7 +242,12 @@ class Player:
         self.tape, self.sizes, self.layers = tape, sizes, layers
         self.key = 0
         self.kinds: dict[int, str] = {}  # key -> account
-        self._by_segment: dict[str, list[str]] = {}
+
+    def copy(self) -> Player:
+        """Return a player that goes on from here by itself."""
+        twin = Player(self.tape, self.sizes, self.layers)
+        twin.key, twin.kinds = self.key, dict(self.kinds)
+        return twin
 
     def alloc(self, size: int, kind: str) -> Event:
         """Return the event of an allocation with a new key, for an account."""
@@ -114,62 +255,32 @@ class Player:
         self.kinds[self.key] = kind
         return self.key, size
 
-    def play(self, name: str, *, marks: bool = False) -> tuple[list[Event], list[int]]:
+    def play(
+        self,
+        name: str,
+        *,
+        marks: bool = False,
+        workspaces: Iterable[tuple[str, int, int]] = (),
+    ) -> tuple[list[Event], list[int]]:
         """Return the events of a pass, and the keys of the gradients that it leaves.
 
         marks: with a (PHASE, segment) where each segment begins, instead of where backward does.
+        workspaces: (segment, after, bytes) of those that this pass asks for.
         """
-        segments = self.tape.passes[name]
-        made: dict[tuple[str, int | None], list[int]] = {}
-        events: list[Event] = []
-        alive: dict[int, None] = {}
-        for segment, layer in order(segments, self.layers):
+        played, base = passed(self.tape, name, self.layers), self.key
+        sizes = [*self.sizes, -1]
+        events: list[Event] = [(base + key, sizes[place]) for key, place in played.steps]
+        self.key += len(played.kinds)
+        self.kinds.update(zip(range(base + 1, self.key + 1), played.kinds, strict=True))
+        between: list[tuple[Place, Event]] = []
+        for at, segment in played.begins:
             if marks:
-                events.append((PHASE, segment))
+                between.append((at, (PHASE, segment)))
             elif segment == "turn" and name != "evaluate":
-                events.append((PHASE, "backward"))
-            phase = segment[0] if layer is not None else segment
-            keys = made.setdefault((phase, layer), [])
-            accounts = self._accounts(segment)
-            for op in segments.get(segment, ()):
-                if len(op) == 2:
-                    event = self.alloc(self.sizes[op[0]], accounts[op[1]])
-                    keys.append(event[0])
-                    alive[event[0]] = None
-                    events.append(event)
-                    continue
-                for place in self._places(layer, op[1]):
-                    key = made[op[0], place][op[2]]
-                    if key in alive:
-                        del alive[key]
-                        events.append((key, -1))
-        kept = self._kept(name, made)
-        for key in kept:
-            self.kinds[key] = "gradients"
-        left = set(kept)
-        events += [(key, -1) for key in alive if key not in left]
-        return events, kept
-
-    def _accounts(self, segment: str) -> list[str]:
-        """Return the account of each tag in a segment; blocks of all roles share theirs."""
-        of_blocks = "." in segment
-        name = "F." if of_blocks else segment
-        if name not in self._by_segment:
-            self._by_segment[name] = [account(segment, tag) for tag in self.tape.tags]
-        return self._by_segment[name]
-
-    def _places(self, layer: int | None, where: int | str) -> Iterable[int | None]:
-        if isinstance(where, int):
-            return (None if layer is None else layer + where,)
-        ends = {"first": 0, "second": 1, "next-to-last": self.layers - 2, "last": self.layers - 1}
-        if where == "middle":
-            return range(2, self.layers - 2)
-        return (ends[where] if where else None,)
-
-    def _kept(self, name: str, made: Mapping[tuple[str, int | None], list[int]]) -> list[int]:
-        kept = []
-        for segment, layer in order(self.tape.passes[name], self.layers):
-            phase = segment[0] if layer is not None else segment
-            for index in self.tape.gradients.get(f"{name}.{segment}", ()):
-                kept.append(made[phase, layer][index])
-        return kept
+                between.append((at, (PHASE, "backward")))
+        for segment, after, size in workspaces:  # at the end where there are too few blocks
+            at = played.asked.get((segment, after), played.end)
+            between.append((at, self.alloc(size, "workspace")))
+        for place, event in reversed(sorted(between, key=lambda one: one[0])):
+            events.insert(place[0], event)
+        return events, [base + key for key in played.kept]

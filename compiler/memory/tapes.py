@@ -1,7 +1,8 @@
 """The tapes that come with ftspec, and those that a user's machine recorded: written and read.
 
 A file holds the tapes of one structure (`regime.structure`): a zip archive with a member, JSON,
-for each regime.
+for each regime, and one that says which versions of the libraries they were recorded with. Those
+shipped count if these are the versions that the emitted scripts are tested with.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
 from hashlib import sha256
@@ -18,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from ftspec.compiler.memory import corrections
-from ftspec.compiler.memory.tape import Base, Op, Tape, Trained
+from ftspec.compiler.memory.tape import Asked, Base, Op, Tape, Trained
+from ftspec.compiler.tested import TESTED_WITH
 
 SHIPPED = Path(__file__).with_name("tapes")
-FORMAT = 1
+FORMAT = 2  # also one more when the tracer sees more, so that kept tapes are made anew
+RECORDED = ("bitsandbytes", "peft", "torch", "transformers", "trl")  # whose code is on a tape
+VERSIONS = "versions.json"
 # What a damaged archive, or a member that is no tape, raises.
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
@@ -39,43 +44,78 @@ def member_name(regime: str) -> str:
     return f"{regime}.json"
 
 
-def folders() -> Iterator[Path]:
-    """Yield where tapes lie: those shipped, then this machine's own."""
-    yield SHIPPED
-    own = own_folder()
-    if own is not None:
-        yield own
+def tested() -> dict[str, str]:
+    """Return the versions that the emitted scripts are tested with, of what is on a tape."""
+    return {name: TESTED_WITH[name] for name in RECORDED}
 
 
-def own_folder() -> Path | None:
-    """Return where this machine's own tapes lie; None where nobody is at home."""
+@lru_cache(maxsize=1)
+def installed() -> dict[str, str]:
+    """Return the versions of what is installed of these, without a build's own label."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in RECORDED:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name).partition("+")[0]
+    return found
+
+
+def folders() -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield where tapes lie, and of which versions: those shipped, then this machine's own."""
+    yield SHIPPED, tested()
+    for versions in (tested(), installed()):
+        own = own_folder(versions)
+        if own is not None:
+            yield own, versions
+
+
+def own_folder(versions: Mapping[str, str]) -> Path | None:
+    """Return where this machine's own tapes of such versions lie; None: nobody is at home."""
     path = corrections.file_path()
-    return None if path is None else path.with_name("tapes")
+    if path is None:
+        return None
+    return path.with_name("tapes") / sha256(_stamp(versions)).hexdigest()[:8]
 
 
 @lru_cache(maxsize=64)
 def find(structure: str, regime: str) -> Tape | None:
-    """Return the tape of a structure and a regime, or None. A broken file counts as none."""
-    for folder in folders():
-        try:
-            with zipfile.ZipFile(folder / file_name(structure)) as archive:
-                text = archive.read(member_name(regime))
-            return from_json(json.loads(text))
-        except (OSError, *DAMAGED):
-            continue
+    """Return the tape of a structure and a regime, or None."""
+    for folder, versions in folders():
+        tape = read(folder, structure, regime, versions)
+        if tape is not None:
+            return tape
     return None
 
 
-def add(folder: Path, structure: str, regime: str, tape: Tape) -> None:
-    """Write a tape into a folder's file; one of the same regime is replaced, as is a broken file.
+def read(folder: Path, structure: str, regime: str, versions: Mapping[str, str]) -> Tape | None:
+    """Return a folder's tape; None: it has none of these versions, or a broken file."""
+    try:
+        with zipfile.ZipFile(folder / file_name(structure)) as archive:
+            if json.loads(archive.read(VERSIONS)) != versions:
+                return None
+            return from_json(json.loads(archive.read(member_name(regime))))
+    except (OSError, *DAMAGED):
+        return None
 
-    Raises OSError where it cannot be written.
+
+def outdated() -> bool:
+    """Whether tapes are shipped, and none is of the versions that the scripts are tested with."""
+    found = [_members(path).get(VERSIONS, b"{}") for path in sorted(SHIPPED.glob("*.zip"))[:1]]
+    return bool(found) and found[0] != _stamp(tested())
+
+
+def add(folder: Path, structure: str, regime: str, tape: Tape, versions: Mapping[str, str]) -> None:
+    """Write a tape into a folder's file; one of the same regime is replaced.
+
+    So is a broken file, and one of other versions. Raises OSError where it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(structure)
-    members = _members(path)
-    text = json.dumps(to_json(tape), separators=(",", ":"), ensure_ascii=True)
-    members[member_name(regime)] = text.encode()
+    members, stamp = _members(path), _stamp(versions)
+    if members.get(VERSIONS) != stamp:
+        members = {VERSIONS: stamp}
+    members[member_name(regime)] = _json(to_json(tape))
     # In a folder beside it: another process may write the same file.
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.stem}.") as beside:
         partial = Path(beside) / path.name
@@ -92,6 +132,14 @@ def _members(path: Path) -> dict[str, bytes]:
             return {name: archive.read(name) for name in archive.namelist()}
     except (FileNotFoundError, *DAMAGED):
         return {}
+
+
+def _stamp(versions: Mapping[str, str]) -> bytes:
+    return _json(dict(sorted(versions.items())))
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def to_json(tape: Tape) -> dict[str, Any]:
@@ -113,7 +161,7 @@ def to_json(tape: Tape) -> dict[str, Any]:
         "segments": [[list(op) for op in ops] for ops in table],
         "passes": passes,
         "gradients": {name: list(places) for name, places in tape.gradients.items()},
-        "workspaces": list(tape.workspaces),
+        "asked": [[one.name, one.played, one.segment, one.after] for one in tape.asked],
     }
 
 
@@ -135,7 +183,7 @@ def from_json(data: Mapping[str, Any]) -> Tape:
             for name, chosen in data["passes"].items()
         },
         gradients={name: tuple(places) for name, places in data["gradients"].items()},
-        workspaces=tuple(data["workspaces"]),
+        asked=tuple(Asked(*one) for one in data["asked"]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftspec.compiler.facts.model import Shape
 
@@ -16,7 +16,8 @@ class Work:
     dtype: how the base is stored. autocast: the low-precision compute type, or None.
     checkpointing: False, True or "selective". packed: several rows lie in one sequence. padded:
     rows of a batch may differ in length, so that it has a mask. counted: positions of the worst
-    batch that count in the loss; 0: all.
+    batch that count in the loss; 0: all. eval_length, eval_padded: the same of the held-out rows;
+    0 and None: as in training.
     """
 
     shape: Shape
@@ -38,6 +39,8 @@ class Work:
     attention: str = "sdpa"
     full_logits: bool = False
     eval_batch: int = 0
+    eval_length: int = 0
+    eval_padded: bool | None = None
     on_gpu: bool = True
     saved_modules: int = 0
     trains_head: bool = False
@@ -54,6 +57,15 @@ class Work:
         """Tokens of a micro-batch; a soft prompt is part of every row."""
         extra = self.virtual_tokens if self.method == "prompt" else 0
         return self.batch * (self.length + extra)
+
+    @property
+    def evaluated(self) -> Work:
+        """The set-up of its evaluation: batch, length and padding are of the held-out rows."""
+        if not self.eval_batch:
+            return self
+        padded = self.padded if self.eval_padded is None else self.eval_padded
+        length = self.eval_length or self.length
+        return replace(self, batch=self.eval_batch, length=length, padded=padded)
 
     @property
     def trainable(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ftspec.compiler.draft import Draft
+from ftspec.compiler.facts.lengths import Lengths
 from ftspec.compiler.memory.corrections import context_shift
 from ftspec.compiler.memory.ledger import Ledger
 from ftspec.compiler.memory.ledger import predict as closed_form
@@ -273,7 +274,7 @@ def _plain_work(draft: Draft, parameters: int) -> Work:
         dora=draft["method.dora"],
         bias=draft["method.bias"],
         modules_to_save=tuple(saved),
-        padded=_padded(draft),
+        padded=_padded(draft, draft.lengths),
         ranks=1 if draft["hardware.split_model"] else _ranks(draft),
     )
 
@@ -292,12 +293,12 @@ def _counted(draft: Draft, micro: int) -> int:
     return max(1, sum(learnt[:micro]))
 
 
-def _padded(draft: Draft) -> bool:
+def _padded(draft: Draft, lengths: Lengths | None) -> bool:
     """Whether rows of a batch may differ in length; they do where lengths are not known."""
-    if draft.lengths is None or draft["data.packing"]:
+    if lengths is None or draft["data.packing"]:
         return True
     limit = draft["data.max_length"]
-    return len({min(length, limit) for length in draft.lengths.tokens}) > 1
+    return len({min(length, limit) for length in lengths.tokens}) > 1
 
 
 def _eval_batch(draft: Draft, work: Work | None) -> Draft:
@@ -314,6 +315,10 @@ def _eval_batch(draft: Draft, work: Work | None) -> Draft:
 
 
 def _final(draft: Draft, work: Work) -> Work:
+    held_out = draft.eval_lengths
+    if held_out is not None and not draft["data.packing"]:
+        longest = min(draft["data.max_length"], held_out.longest)
+        work = replace(work, eval_length=longest, eval_padded=_padded(draft, held_out))
     return replace(
         work,
         batch=draft["train.batch_size"],

@@ -32,27 +32,22 @@ def main() -> int:
 
 def traced(config: dict[str, Any], work: Any, capability: Any, folder: str | None) -> Any:
     """Return the peaks of a set-up, by the cheapest trace that is exact for it."""
-    from ftspec.compiler.memory import tapes
     from ftspec.compiler.memory.peaks import of_trace, peaks
-    from ftspec.compiler.memory.regime import attention_of, regime, structure
+    from ftspec.compiler.memory.regime import windowed
     from ftspec.compiler.memory.trace.fold import LAYERS, NotFoldedError, fold
-    from ftspec.compiler.memory.trace.record import record
     from ftspec.compiler.memory.trace.run import trace
+    from ftspec.compiler.memory.trace.subject import alike_blocks
 
-    name = regime(config, work, capability)
-    if name is not None:
-        try:
-            tape = record(config, work, attention_of(work, capability).split()[0])
-        except Exception:  # noqa: BLE001
-            pass  # a model that cannot be coded is traced as it is
-        else:
-            if folder:
-                with suppress(OSError):  # a full or read-only disk: the answer counts
-                    tapes.add(Path(folder), structure(config, work.shape), name, tape)
-            return peaks(tape, work, capability)
+    try:
+        tape = taped(config, work, capability, folder)
+    except Exception:  # noqa: BLE001
+        tape = None  # a model that cannot be coded is traced as it is
+    if tape is not None:
+        return peaks(tape, work, capability)
     few = replace(work, accumulation=min(work.accumulation, 2))
     # A prefix's own tensors are as wide as all blocks together.
     alike = not work.shape.dense_layers and work.method != "prefix"
+    alike = alike and alike_blocks(config, windows=windowed(config, work))
     if work.shape.layers > LAYERS and alike:
         try:
             seen = trace(shortened(config, LAYERS), few, capability)
@@ -60,6 +55,31 @@ def traced(config: dict[str, Any], work: Any, capability: Any, folder: str | Non
         except NotFoldedError:
             pass  # blocks of several kinds: every one of them is traced
     return of_trace(trace(config, few, capability), None, work, capability)
+
+
+def taped(config: dict[str, Any], work: Any, capability: Any, folder: str | None) -> Any:
+    """Record what a set-up needs, its evaluation's tape too, and keep it; None: no tape covers it.
+
+    Raises whatever the libraries raise.
+    """
+    from ftspec.compiler.memory import tapes
+    from ftspec.compiler.memory.regime import attention_of, regime, structure
+    from ftspec.compiler.memory.trace.record import record
+
+    found = {}
+    for one in (work, work.evaluated):
+        name = regime(config, one, capability)
+        if name is None:
+            return None
+        if name in found:
+            continue
+        found[name] = record(config, one, attention_of(one, capability).split()[0])
+        if folder:
+            with suppress(OSError):  # a full or read-only disk: the answer counts
+                key = structure(config, work.shape)
+                tapes.add(Path(folder), key, name, found[name], tapes.installed())
+    tape, *others = found.values()
+    return tape.evaluated_as(others[0]) if others else tape
 
 
 def shortened(config: dict[str, Any], layers: int) -> dict[str, Any]:

@@ -25,14 +25,20 @@ def sdpa_backend(
     dropout: float,
     *,
     gqa: bool = False,
+    broadcast: bool = False,
     cudnn: tuple[int, int, int] = (9, 19, 0),
 ) -> str:
     """Return the kernel that scaled_dot_product_attention takes when it trains.
 
-    "flash", "efficient", "cudnn" or "math". `gqa`: key and value have fewer heads than the query.
-    aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, select_sdp_backend: cuDNN comes first on
-    sm90 and sm100 from cuDNN 9.15.1 on; the efficient kernel knows no grouped heads.
+    "flash", "efficient", "cudnn" or "math". `gqa`: key and value have fewer heads than the query,
+    and enable_gqa says so; `broadcast`: they have, and it does not, so that one head of theirs
+    stands for all. aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, select_sdp_backend: cuDNN
+    comes first on sm90 and sm100 from cuDNN 9.15.1 on; the efficient kernel knows no grouped
+    heads, and no fused one broadcasts them (sdp_utils_cpp.h,
+    check_batch_size_and_num_heads_dense; releases after 2.13 may).
     """
+    if broadcast:
+        return "math"
     version = (capability[0], capability[1])
     half = dtype in HALF and (version >= (8, 0) or dtype == "float16")
     if version in ((9, 0), (10, 0)) and cudnn >= CUDNN_FIRST and half and head_dim % 8 == 0:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
 
+from ftspec.compiler.memory.trace.attention import attention
 from ftspec.compiler.memory.trace.autocast import cuda_autocast
-from ftspec.compiler.memory.trace.workspaces import sdpa_backend
 
 ATEN = torch.ops.aten
-HALF = (torch.float16, torch.bfloat16)
 
 
 @contextmanager
@@ -38,15 +38,12 @@ def as_on_cuda(
     from torch.nn.utils import clip_grad
     from torch.optim import adam
 
-    def attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return _attention(capability, backend, query, key, value, *args, **kwargs)
-
     tokens, vocabulary = chunks or (head.TOKEN_CHUNK_SIZE, trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE)
 
     with ExitStack() as stack:
         for target, name, new in (
             *cuda_autocast(),
-            (F, "scaled_dot_product_attention", attention),
+            (F, "scaled_dot_product_attention", partial(attention, capability, backend)),
             (F, "dropout", _dropout),
             (F, "softmax", _softmax),
             (torch, "dropout", _dropout),
@@ -81,96 +78,6 @@ class _Launch:
 
     def __getitem__(self, grid: object) -> Any:
         return lambda *args, **kwargs: None
-
-
-def _attention(
-    capability: tuple[int, int],
-    backend: str,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
-    """Dispatch as CUDA's scaled_dot_product_attention does (ATen transformers/attention.cpp)."""
-    if torch.is_autocast_enabled("cpu"):
-        low = torch.get_autocast_dtype("cpu")
-        query, key, value = query.to(low), key.to(low), value.to(low)
-        if attn_mask is not None and attn_mask.is_floating_point():
-            attn_mask = attn_mask.to(low)
-    dtype = str(query.dtype).removeprefix("torch.")
-    grouped = enable_gqa and key.shape[1] != query.shape[1]
-    backend = backend or sdpa_backend(
-        capability,
-        dtype,
-        query.shape[-1],
-        attn_mask is not None,
-        is_causal,
-        dropout_p,
-        gqa=grouped,
-    )
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        # convert_boolean_attn_mask (ATen transformers/attention.cpp): an additive mask.
-        low_end = torch.scalar_tensor(float("-inf"), dtype=query.dtype)
-        attn_mask = torch.where(attn_mask, 0.0, low_end)
-    learns = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-    if backend == "flash":
-        return _flash(query, key, value, dropout_p, is_causal, scale)
-    if backend == "efficient":
-        if attn_mask is not None:
-            attn_mask = _aligned(attn_mask).expand(
-                query.shape[0], query.shape[1], query.shape[2], key.shape[2]
-            )
-        out = ATEN._scaled_dot_product_efficient_attention(
-            query, key, value, attn_mask, learns, dropout_p, is_causal, scale=scale
-        )
-        return out[0]
-    if backend == "cudnn":
-        out = ATEN._scaled_dot_product_cudnn_attention(
-            query, key, value, attn_mask, learns, dropout_p, is_causal, scale=scale
-        )
-        return out[0]
-    return ATEN._scaled_dot_product_attention_math(
-        query,
-        key,
-        value,
-        attn_mask,
-        dropout_p,
-        is_causal,
-        None,
-        scale=scale,
-        enable_gqa=grouped,
-    )[0]
-
-
-def _flash(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    dropout_p: float,
-    is_causal: bool,
-    scale: float | None,
-) -> torch.Tensor:
-    """Pad the head to a multiple of eight, as `pad_last_dim<8>` does, and slice it again."""
-    width = query.shape[-1]
-    scale = width**-0.5 if scale is None else scale
-    if width % 8:
-        query, key, value = (F.pad(one, [0, 8 - width % 8]) for one in (query, key, value))
-    out = ATEN._scaled_dot_product_flash_attention(
-        query, key, value, dropout_p, is_causal, scale=scale
-    )[0]
-    return out[..., :width] if width % 8 else out
-
-
-def _aligned(mask: torch.Tensor) -> torch.Tensor:
-    """Pad a mask's rows to a multiple of eight keys (ATen attention.cpp, preprocess_mask)."""
-    length = mask.shape[-1]
-    if length % 8 == 0:
-        return mask
-    return F.pad(mask, [0, 8 - length % 8])[..., :length]
 
 
 def _dropout(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ftspec.compiler.memory.tape import Base, Op, Segment, Tape, Trained, role
+from ftspec.compiler.memory.tape import Asked, Base, Op, Segment, Tape, Trained, role
 
 if TYPE_CHECKING:  # it imports torch
     from ftspec.compiler.memory.trace.run import Events, Trace
@@ -49,12 +49,27 @@ def fold(trace: Trace) -> Tape:
                 gradients[f"{name}.{segment}"] = tuple(indices)
     base = _base(trace.events, sizes)
     trained = _trained(trace, sizes)
-    return Tape(tuple(sizes), tuple(tags), base, trained, passes, gradients, trace.workspaces)
+    asked = tuple(_asked(trace))
+    return Tape(tuple(sizes), tuple(tags), base, trained, passes, gradients, asked)
 
 
-def _spans(events: Events) -> Iterator[tuple[str, int, int]]:
-    """Yield (pass, begin, end): the last step's micro-steps and the evaluation."""
+def _asked(trace: Trace) -> Iterator[Asked]:
+    """Yield cuBLAS's workspaces and where the first step, or the evaluation, asks for them."""
+    for name, begin, end in _spans(trace.events, 0):
+        for part in _parted_by_block(_parts(trace.events[begin:end]), trace.layers):
+            segment = _segment(part.phase, part.layer, trace.layers)
+            made = 0
+            for _, size, tag in part.events:
+                if tag.startswith("workspace::"):
+                    yield Asked(tag.removeprefix("workspace::"), name, segment, made)
+                elif size >= 0:
+                    made += 1
+
+
+def _spans(events: Events, step: int = -1) -> Iterator[tuple[str, int, int]]:
+    """Yield (pass, begin, end): a step's micro-steps, -1 the last one's, and the evaluation."""
     last = max(int(tag.split()[1]) for key, _, tag in events if key == -1 and "micro" in tag)
+    last = last if step < 0 else step
     marks = [(place, tag) for place, (key, _, tag) in enumerate(events) if key == -1]
     marks = [(place, tag) for place, tag in marks if not _inside_a_pass(tag)]
     names = {f"step {last} micro 0": "first", f"step {last} micro 1": "more"}
@@ -115,12 +130,14 @@ def _encode(
     encoded: _Encoded = {}
     kept: _Encoded = {}
     for part in parts:
+        if (part.phase, part.layer) in encoded:
+            raise NotFoldedError(f"a pass goes through {part.phase} {part.layer} twice")
         ops: list[Op] = []
         mine: list[int] = []
         count = 0
         for key, size, tag in part.events:
             if tag.startswith("workspace::"):
-                continue  # kept for good: `trace.workspaces` names them
+                continue  # kept for good: see `_asked`
             if size >= 0:
                 made[key] = (part.phase, part.layer, count)
                 if key in trace.gradients:
@@ -131,6 +148,8 @@ def _encode(
                 op = _release(made[key], part.layer, trace.layers)
                 if op[1] != "middle" or op not in ops:  # once for all blocks in the middle
                     ops.append(op)
+        if (part.phase, part.layer) in encoded:
+            raise NotFoldedError(f"{part.phase} of layer {part.layer} comes twice in a pass")
         encoded[part.phase, part.layer] = _ordered(ops)
         kept[part.phase, part.layer] = mine
     return encoded, kept
@@ -176,11 +195,15 @@ def _alike(encoded: Mapping[tuple[str, int | None], list[Any]], name: str) -> di
     """Write blocks by their roles; the middle ones must be the same."""
     found: dict[str, Any] = {}
     for (phase, layer), ops in encoded.items():
-        segment = phase if layer is None else f"{phase}.{role(layer, LAYERS)}"
+        segment = _segment(phase, layer, LAYERS)
         if segment in found and found[segment] != tuple(ops):
             raise NotFoldedError(f"{name}: {segment} of layer {layer} differs from the one before")
         found[segment] = tuple(ops)
     return found
+
+
+def _segment(phase: str, layer: int | None, layers: int) -> str:
+    return phase if layer is None else f"{phase}.{role(layer, layers)}"
 
 
 def _base(events: Events, sizes: dict[Any, int]) -> tuple[Base, ...]:

@@ -15,8 +15,10 @@ from ftspec.compiler.memory.trace.run import Coded, trace
 from ftspec.compiler.memory.work import Work
 
 BATCH, LENGTH, VIRTUAL, RANK = 23, 971, 656, 29
-TOKEN_CHUNK, VOCAB_CHUNK = 6976, 2752
-PACKED_CHUNK = 524  # packed rows have fewer tokens here, and must not fit into one tile either
+TOKEN_CHUNK, VOCAB_CHUNK = 16960, 2752  # two tiles of tokens and two of words: see `sizes`
+COUNTED = 22300  # positions that count in the loss, of the batch's 23 x 970
+# Packed rows have fewer tokens here, and must not fit into one tile either.
+PACKED_CHUNK, PACKED_COUNTED = 524, 955
 # Any two widths' product is a multiple of 16,384: whole blocks of 64 x 256 for bitsandbytes.
 HIDDEN, FFN = 128 * 101, 128 * 103
 KV_HEADS, GROUP, HEAD = 16 * 11, 57, 104
@@ -37,10 +39,17 @@ def symbols(work: Work, *, hidden: bool, grouped: bool) -> tuple[Symbol, ...]:
         Symbol("V", VOCAB, 73),
         Symbol("cv", VOCAB_CHUNK, 43),
         Symbol("rv", VOCAB - VOCAB_CHUNK, 47),
-        Symbol("ct", PACKED_CHUNK, 131) if work.packed else Symbol("ct", TOKEN_CHUNK, 109),
+        Symbol("ct", PACKED_CHUNK, 131) if work.packed else Symbol("ct", TOKEN_CHUNK, 53),
         Symbol("P", POSITIONS, 149),
         Symbol("L", LAYERS, 7),
     ]
+    if work.packed:
+        found += [
+            Symbol("N", PACKED_COUNTED, 191),
+            Symbol("rt", PACKED_COUNTED - PACKED_CHUNK, 431),
+        ]
+    else:
+        found += [Symbol("N", COUNTED, 223), Symbol("rt", COUNTED - TOKEN_CHUNK, 89)]
     found += [Symbol("B", rows, 23)] if rows > 1 else []
     found += [Symbol("H", HIDDEN, 101)] if hidden else []
     found += [Symbol("G", GROUP, 19), Symbol("G2", GROUP + 2, 59)] if grouped else []
@@ -52,10 +61,7 @@ def symbols(work: Work, *, hidden: bool, grouped: bool) -> tuple[Symbol, ...]:
             Symbol("T1", LENGTH + VIRTUAL - 1, 271),
             Symbol("T8", 1632, 17),
         ]
-    counted = rows * (LENGTH if work.method == "prompt" else LENGTH - 1)
-    rest = counted % (PACKED_CHUNK if work.packed else TOKEN_CHUNK)
-    prime = {1382: 691, 1405: 281, 446: 223}.get(rest)  # of 23 x 970, 23 x 971, 970 tokens
-    return (*found, Symbol("rt", rest, prime)) if prime else tuple(found)
+    return tuple(found)
 
 
 def record(config: Mapping[str, Any], work: Work, backend: str) -> Tape:
@@ -68,6 +74,7 @@ def record(config: Mapping[str, Any], work: Work, backend: str) -> Tape:
     coded = Coded(
         overrides=_overrides(config, work, grouped=grouped, own_width=own_width),
         chunks=(PACKED_CHUNK if work.packed else TOKEN_CHUNK, VOCAB_CHUNK),
+        counted=PACKED_COUNTED if work.packed else COUNTED,
         backend=backend,
     )
     rows = _rows(work)
@@ -80,6 +87,8 @@ def record(config: Mapping[str, Any], work: Work, backend: str) -> Tape:
         virtual_tokens=VIRTUAL if work.virtual_tokens else 0,
         accumulation=2,
         eval_batch=rows,
+        eval_length=0,  # as long and as padded as in training: the regime holds no more
+        eval_padded=None,
     )
     traced = trace(config, small, (9, 0), coded)
     tape = fold(traced)

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_iter
 
 from ftspec.compiler.memory.trace.calls import Call, inside
 from ftspec.compiler.memory.trace.workspaces import (
+    SOMETIMES,
     WORKSPACES,
     cublas_workspace,
     cublaslt_workspace,
@@ -31,6 +32,7 @@ FIRST_INSIDE = (
 )
 # Derivatives that write into fresh zeros (tools/autograd: index_backward and the like).
 MADE_ANEW = ("aten::index_put", "aten::index_add", "aten::scatter_add", "aten::scatter")
+DROPOUT = "aten::native_dropout"  # makes its mask first (ATen cuda/Dropout.cu, dropout_cuda)
 MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 
 
@@ -39,7 +41,8 @@ class Recorder(TorchDispatchMode):
 
     Marks are (-1, 0, name). `tag` says where a storage was made: phase, layer and operation. The
     bytes are exact, not rounded as the allocator does. `scalars` answers what code asks of a
-    tensor's content, which a fake tensor has not.
+    tensor's content, which a fake tensor has not. `for_tape`: widths are coded, so what allocates
+    nothing at them is logged with size 0, since at others it may.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Recorder(TorchDispatchMode):
         capability: tuple[int, int],
         scalars: Callable[[torch.Tensor], Any],
         valid_rows: Callable[[torch.Tensor], int],
+        *,
+        for_tape: bool = False,
     ) -> None:
         super().__init__()
         self.events: list[tuple[int, int, str]] = []
@@ -54,11 +59,11 @@ class Recorder(TorchDispatchMode):
         self.phase = "load"
         self.layer = ""
         self._scalars, self._valid_rows = scalars, valid_rows
+        self._for_tape = for_tape
         self._count = 0
         self._keys: dict[int, int] = {}
         self._watched: dict[int, weakref.ref[Any]] = {}
         self._handles: set[str] = set()
-        self.workspaces: dict[str, int] = {}
         self.gradients: dict[int, str] = {}
         self.calls: list[Call] = []
         self._numbers: dict[Call, int] = {}
@@ -123,15 +128,15 @@ class Recorder(TorchDispatchMode):
             for key in reversed(self._inside(name, args, kwargs, args[0])):
                 self.free(key)
             return args[0]
-        self._cublas(name, args)
         out = _without_outliers(name, args) if name in OUTLIERS else func(*args, **kwargs)
         tag = f"{self.phase}:{self.layer}:{name}"
         inside = self._inside(name, args, kwargs, out) if name in FIRST_INSIDE else []
-        for tensor in tree_iter(out):
+        for tensor in reversed(out) if name == DROPOUT else tree_iter(out):
             if isinstance(tensor, torch.Tensor):
                 self.watch(tensor, tag)
         if name not in FIRST_INSIDE:
             inside = self._inside(name, args, kwargs, out)
+        self._cublas(name, args, dequantized=bool(inside))
         for key in reversed(inside):
             self.free(key)
         return out
@@ -143,7 +148,9 @@ class Recorder(TorchDispatchMode):
         call = Call(name, *_described(args, kwargs, out))
         tag = f"{self.phase}:{self.layer}:{name}"
         sizes = inside(call, self.capability)
-        if not any(sizes):
+        if self._for_tape:
+            sizes += [0] * (SOMETIMES.get(name, 0) - len(sizes))
+        elif not any(sizes):
             return []
         number = self._numbers.setdefault(call, len(self.calls))
         if number == len(self.calls):
@@ -156,25 +163,30 @@ class Recorder(TorchDispatchMode):
         """Select rows by a boolean mask as CUDA does: through the rows' positions."""
         source, mask = args[0], args[1][0]
         rows = self._valid_rows(mask)
-        positions = [self.alloc(8 * rows, f"{self.phase}:{self.layer}:nonzero") for _ in mask.shape]
+        tag = f"{self.phase}:{self.layer}"
+        positions = self.alloc(8 * rows * mask.dim(), f"{tag}:nonzero")
         out = source.new_empty((rows, *source.shape[mask.dim() :]))
-        for key in positions:
-            self.free(key)
+        self.watch(out, f"{tag}:aten::index")
+        self.free(positions)
         return out
 
-    def _cublas(self, name: str, args: tuple[Any, ...]) -> None:
-        """Log the workspaces of cuBLAS: one for each thread, and another for biased products."""
+    def _cublas(self, name: str, args: tuple[Any, ...], *, dequantized: bool) -> None:
+        """Log the workspaces of cuBLAS: one for each thread, and another for biased products.
+
+        A thread's first product asks for them when its result is made (CublasHandlePool.cpp,
+        getCurrentCUDABlasHandle); one with a 4-bit weight if that is dequantized for it.
+        """
         thread = "backward" if _in_backward() else "forward"
-        if name in MATRIX_PRODUCTS:
+        four_bit = name == "bitsandbytes::gemm_4bit" and dequantized
+        if name in MATRIX_PRODUCTS or four_bit:
             self._once(f"workspace::{thread}", cublas_workspace(self.capability))
         biased = name == "aten::addmm" and args[0].dim() == 1
-        if biased or (name == "bitsandbytes::gemm_4bit" and len(args) > 6 and args[6] is not None):
+        if biased or (four_bit and len(args) > 6 and args[6] is not None):
             self._once(f"workspace::{thread} biased", cublaslt_workspace(TORCH))
 
     def _once(self, tag: str, size: int) -> None:
         if tag not in self._handles:
             self._handles.add(tag)
-            self.workspaces[tag] = size
             self.alloc(size, tag)
 
     def _accumulated_in_place(self, func: Any, args: tuple[Any, ...]) -> torch.Tensor | None:

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -13,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from ftspec.compiler.memory.trace.calls import Call
 from ftspec.compiler.memory.trace.cuda import as_on_cuda
 from ftspec.compiler.memory.trace.recorder import Recorder, tensors_of
-from ftspec.compiler.memory.trace.subject import Subject, subject
+from ftspec.compiler.memory.trace.subject import DTYPES, Subject, subject
 from ftspec.compiler.memory.work import Work
 
 Events = list[tuple[int, int, str]]
@@ -25,23 +26,27 @@ class Trace:
 
     trained: (name, shape, bytes an element, of an embedding?) of each trained parameter.
     gradients: the keys of their gradients' storages -> the parameter. calls: operations with memory
-    inside of them. workspaces: cuBLAS's, by the thread that has it.
+    inside of them.
     """
 
     events: Events
     trained: list[tuple[str, tuple[int, ...], int, bool]]
     gradients: dict[int, str]
     calls: list[Call]
-    workspaces: tuple[str, ...]
     layers: int
 
 
 @dataclass(frozen=True)
 class Coded:
-    """What a trace for a tape has instead of the model's own: widths, chunks, attention kernel."""
+    """What a trace for a tape has instead of the model's own.
+
+    overrides: widths. chunks: tokens and words of a tile of the loss. counted: positions that count
+    in it. backend: the attention kernel.
+    """
 
     overrides: Mapping[str, Any]
     chunks: tuple[int, int]
+    counted: int
     backend: str
 
 
@@ -57,13 +62,22 @@ def trace(
     libraries raise on such a set-up.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    recorder = Recorder(capability, lambda t: _scalar(t, work), lambda mask: _valid(mask, work))
+    recorder = Recorder(
+        capability,
+        lambda t: _scalar(t, work),
+        lambda mask: coded.counted if coded else _valid(mask, work, recorder.phase),
+        for_tape=coded is not None,
+    )
     padded = work.padded and work.batch > 1
     backend, chunks = (coded.backend, coded.chunks) if coded else ("", None)
-    with as_on_cuda(capability, padded=padded, backend=backend, chunks=chunks):
+    with (
+        as_on_cuda(capability, padded=padded, backend=backend, chunks=chunks),
+        mock.patch.object(torch, "is_autocast_enabled", _autocast_enabled),
+    ):
         _prime(work)
         overrides = coded.overrides if coded else {}
         with subject(config, work, mode, overrides) as made, mode:
+            _as_loaded(made.model, DTYPES[work.dtype])
             _load(recorder, made)
             watch_layers(recorder, made.model)
             _train(recorder, made, work, steps=1 if coded else 2)
@@ -81,8 +95,18 @@ def trace(
             ]
             events = list(recorder.events)
             layers = len(layers_of(made.model))
-    workspaces = tuple(tag.removeprefix("workspace::") for tag in recorder.workspaces)
-    return Trace(events, trained, recorder.gradients, recorder.calls, workspaces, layers)
+    return Trace(events, trained, recorder.gradients, recorder.calls, layers)
+
+
+_AUTOCAST_ENABLED = torch.is_autocast_enabled
+
+
+def _autocast_enabled(device: str = "cpu") -> bool:
+    """Answer for the CPU where no device is named: that means CUDA.
+
+    peft 0.21 tuners/lora/bnb.py casts an adapter's input and output where autocast is off.
+    """
+    return _AUTOCAST_ENABLED(device)
 
 
 def _scalar(tensor: torch.Tensor, work: Work) -> Any:
@@ -92,11 +116,11 @@ def _scalar(tensor: torch.Tensor, work: Work) -> Any:
     return 1.0 if tensor.dtype.is_floating_point else 1
 
 
-def _valid(mask: torch.Tensor, work: Work) -> int:
-    """Return how many positions count in the loss at most: all but those of a soft prompt."""
-    if work.method == "prompt":
-        return mask.shape[0] * work.length
-    return mask.numel()
+def _valid(mask: torch.Tensor, work: Work, phase: str) -> int:
+    """Return how many positions count in the loss at most: none of a soft prompt's do."""
+    length = work.evaluated.length if phase == "evaluate" else work.length
+    most = mask.shape[0] * length if work.method == "prompt" else mask.numel()
+    return min(most, work.counted) if work.counted and phase != "evaluate" else most
 
 
 def _prime(work: Work) -> None:
@@ -108,6 +132,15 @@ def _prime(work: Work) -> None:
         functional.quantize_4bit(
             torch.randn(64, 64), blocksize=64, compress_statistics=True, quant_type="nf4"
         )
+
+
+def _as_loaded(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Give biases of quantized layers the base's type, in which a checkpoint is read."""
+    for module in model.modules():
+        bias = getattr(module, "bias", None)
+        if type(module).__name__ in ("Linear4bit", "Linear8bitLt") and bias is not None:
+            if not bias.requires_grad:
+                bias.data = bias.data.to(dtype)
 
 
 def _load(recorder: Recorder, made: Subject) -> None:
@@ -220,12 +253,16 @@ def _train(recorder: Recorder, made: Subject, work: Work, steps: int) -> None:
 
 
 def _evaluate(recorder: Recorder, made: Subject, work: Work) -> None:
+    import transformers.masking_utils as masks
+
     trainer = made.trainer
+    held_out = work.evaluated
+    padded = held_out.padded and work.eval_batch > 1
     trainer.model_wrapped.eval()
     recorder.phase = "evaluate"
     recorder.mark("evaluate")
-    with recorder:
-        inputs = _batch(work, work.eval_batch, recorder)
+    with mock.patch.object(masks, "fast_all", lambda _: not padded), recorder:
+        inputs = _batch(held_out, work.eval_batch, recorder)
         trainer.prediction_step(trainer.model_wrapped, inputs, True)
         del inputs
     recorder.mark("end")

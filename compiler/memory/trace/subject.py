@@ -17,6 +17,10 @@ from ftspec.compiler.memory.work import Work
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+# What transformers calls blocks with and without a sliding window in `layer_types`.
+WITH_OR_WITHOUT_WINDOW = {"sliding_attention", "full_attention"}
+
+
 @dataclass
 class Subject:
     """A trainer whose model holds fake tensors, and its model."""
@@ -59,6 +63,24 @@ def _override(settings: Any, overrides: Mapping[str, Any]) -> None:
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     drop = ("architectures", "torch_dtype", "dtype", "transformers_version", "quantization_config")
     return {key: value for key, value in config.items() if key not in drop}
+
+
+def alike_blocks(config: Mapping[str, Any], *, windows: bool) -> bool:
+    """Whether a model's blocks are of one kind, so that a few of them stand for all.
+
+    By the lists of its config that have an entry a block, such as layer_types. windows: whether
+    rows are longer than its sliding window; if not, blocks with and without one are alike.
+    """
+    from transformers import AutoConfig
+
+    settings = AutoConfig.for_model(**_plain(config)).get_text_config()
+    blocks = settings.num_hidden_layers
+    for entries in vars(settings).values():
+        if isinstance(entries, list) and len(entries) == blocks:
+            kinds = {str(one) for one in entries}
+            if len(kinds) > 1 and (windows or not kinds <= WITH_OR_WITHOUT_WINDOW):
+                return False
+    return True
 
 
 def _quantize(model: Any, work: Work) -> None:

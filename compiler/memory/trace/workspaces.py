@@ -50,6 +50,20 @@ def cublaslt_workspace(torch: tuple[int, int] = (2, 13)) -> int:
     return 0 if torch >= (2, 12) else MIB
 
 
+# Operations that allocate inside at some sizes and at others not: how many blocks at most.
+SOMETIMES: Mapping[str, int] = {
+    "aten::_scaled_dot_product_flash_attention": 2,
+    "aten::_scaled_dot_product_efficient_attention": 1,
+    "aten::embedding_dense_backward": 9,
+    "aten::native_layer_norm_backward": 2,
+    "aten::_fused_rms_norm_backward": 1,
+    "aten::sum": 2,
+    "aten::mean": 2,
+    "aten::amax": 2,
+    "aten::amin": 2,
+}
+
+
 def _dtype(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import click
 
 from ftspec.cli.failure import RunFailedError
-from ftspec.runtime.supervise import missing_libraries
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,6 +31,13 @@ def _found(context: click.Context, option: click.Parameter, value: str) -> str:
     if path is None:
         raise click.UsageError(f"`--python {value}`: there is no such program.", context)
     return os.path.abspath(path)  # links stay: a virtual environment is known by its link
+
+
+def missing_libraries(python: str) -> tuple[str, ...]:
+    """Return the training libraries that a Python lacks."""
+    from ftspec.runtime import supervise  # only now: `check` asks for nothing else of it
+
+    return supervise.missing_libraries(python)
 
 
 def need_libraries(python: str) -> None:

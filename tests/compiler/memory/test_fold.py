@@ -148,6 +148,19 @@ def test_blocks_in_the_middle_that_differ_are_refused(odd: int) -> None:
         fold(logged(odd=odd).trace())
 
 
+def test_a_micro_step_of_two_forwards_is_refused() -> None:
+    """As with label smoothing, where the loss's own forward comes on top."""
+    log = Log(LAYERS)
+    log.mark("step 0 micro 0")
+    for _ in range(2):
+        for layer in range(LAYERS):
+            log.mark(f"F {layer}")
+            log.made(KEPT, f"forward:{layer}:mm")
+        log.mark("head")
+    with pytest.raises(NotFoldedError, match="F 0 twice"):
+        fold(log.trace())
+
+
 @pytest.mark.parametrize("odd", [0, 1, LAYERS - 1])
 def test_blocks_at_the_ends_may_differ(odd: int) -> None:
     tape = fold(logged(odd=odd).trace())

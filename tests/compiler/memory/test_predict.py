@@ -138,6 +138,25 @@ def test_an_evaluation_may_have_a_mask_where_training_has_none(
     assert traced.method == "traced"
 
 
+def test_packed_rows_that_cannot_be_traced_go_by_the_tape_of_padded_ones(
+    monkeypatch: pytest.MonkeyPatch, gpu: Gpu
+) -> None:
+    tape, work = make_tape(), make_work(packed=True)
+    padded = "full, bfloat16, bfloat16, cudnn masked"
+    monkeypatch.setattr(tapes, "find", lambda _, name: {padded: tape}.get(name))
+    for tracer, method in (
+        (FakeTracer(SEEN), "traced"),
+        (FakeTracer(None), "tape"),
+        (None, "tape"),
+    ):
+        found = predict(CONFIG, work, gpu, tracer)
+        assert found is not None
+        assert found.method == method
+    hasty = quick(CONFIG, work, gpu)
+    assert hasty is not None
+    assert hasty.method == "tape"
+
+
 def wide() -> dict[str, Segment]:
     """An evaluation with a mask as large as a hidden state."""
     return {**evaluation(), "before": ((HIDDEN, FORWARD), (HIDDEN, FORWARD))}

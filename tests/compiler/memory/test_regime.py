@@ -65,7 +65,8 @@ def test_widths_do_not_make_a_structure_and_switches_do() -> None:
         (work(), HOPPER, "full, bfloat16, bfloat16, cudnn masked"),
         (work(padded=False), HOPPER, "full, bfloat16, bfloat16, cudnn"),
         (work(batch=1), HOPPER, "full, bfloat16, bfloat16, cudnn"),  # one row has no padding
-        (work(batch=1, packed=True), HOPPER, "full, bfloat16, bfloat16, cudnn masked"),
+        (work(batch=1, packed=True), HOPPER, "full, bfloat16, bfloat16, cudnn packed"),
+        (work(batch=1, packed=True), AMPERE, "full, bfloat16, bfloat16, efficient packed"),
         (work(padded=False), AMPERE, "full, bfloat16, bfloat16, flash"),
         (work(), AMPERE, "full, bfloat16, bfloat16, efficient masked"),
         (work(dtype="float32"), AMPERE, "full, float32, bfloat16, efficient masked"),
@@ -85,7 +86,12 @@ def test_widths_do_not_make_a_structure_and_switches_do() -> None:
             "full, bfloat16, bfloat16, checkpointed, efficient masked",
         ),
         (work(attention="eager"), HOPPER, "full, bfloat16, bfloat16, eager masked"),
-        (work(attention="eager", batch=1), HOPPER, "full, bfloat16, bfloat16, eager"),
+        (work(attention="eager", padded=False), HOPPER, "full, bfloat16, bfloat16, eager"),
+        (
+            work(shape=make_shape(kv_heads=2), attention="eager", batch=1),
+            HOPPER,
+            "full, bfloat16, bfloat16, eager",
+        ),
         (lora(), HOPPER, "lora, bfloat16, bfloat16, all-linear, dropout, cudnn masked"),
         (lora(dropout=0.0), HOPPER, "lora, bfloat16, bfloat16, all-linear, cudnn masked"),
         (

@@ -157,6 +157,15 @@ def test_an_evaluation_has_a_mask_where_training_has_none() -> None:
     assert masks["evaluate"] > 0
 
 
+def test_a_tape_is_the_same_for_held_out_rows_of_any_length() -> None:
+    from ftspec.compiler.memory.trace.record import record
+
+    config = config_of(GPT2, 4)
+    work = work_of(config, accumulation=1, eval_batch=2)
+    shorter = replace(work, eval_batch=4, eval_length=512, eval_padded=False)
+    assert record(config, shorter, "flash") == record(config, work, "flash")
+
+
 @pytest.mark.parametrize(
     ("model", "method", "names"),
     [
