@@ -122,9 +122,10 @@ def draw(folder: Path) -> Iterator[Drawn]:
     """Draw specs until each cap has its number."""
     hardware = vram.hardware_of("h200")
     for cap, models in CAPS.items():
-        pick, kept, seen = Random(f"{SEED} {cap}"), 0, set()
+        pick, kept, tries, seen = Random(f"{SEED} {cap}"), 0, 0, set()
         while kept < EACH:
-            case = candidate(pick, models[kept % len(models)], cap)
+            case = candidate(pick, models[tries % len(models)], cap)
+            tries += 1
             if case.id in seen:
                 continue
             seen.add(case.id)
@@ -186,7 +187,8 @@ def plan_of(text: str, case: Case, folder: Path, hardware: Hardware) -> Plan | N
 
     Every prediction here is a tape's: a live trace of each candidate would take hours.
     """
-    result = compile_spec(parse(text, f"{case.id}.yaml"), folder, hardware)
+    project = folder / "projects" / case.id
+    result = compile_spec(parse(text, f"{case.id}.yaml"), folder, hardware, project=project)
     errors = [f for f in result.findings if f.severity == "error" and f.name != "does-not-fit"]
     if errors or result.plan is None or result.plan.memory.method != "tape":
         return None
