@@ -8,12 +8,8 @@ from pathlib import Path
 
 from ftspec.doctor.curves.find import SPEC, find_logs, spec_beside
 from ftspec.doctor.curves.log import Log
-from ftspec.doctor.curves.rules.judge import find_all
-from ftspec.doctor.curves.series import Run
-from ftspec.doctor.diagnose import STANDARD_INPUT, Diagnosed, Diagnosis, SpecText, diagnose_log
+from ftspec.doctor.diagnose import STANDARD_INPUT, Diagnosis, SpecText, diagnose_log
 from ftspec.doctor.patches.config import config_beside
-from ftspec.doctor.prescribe import prescribe
-from ftspec.spec.finding import Severity
 
 
 def examine(paths: Sequence[Path], given: SpecText | None = None) -> Diagnosis:
@@ -43,12 +39,3 @@ def beside(log: Path) -> SpecText | None:
         return SpecText.of(str(path), path.read_bytes().decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def examine_run(run: Run, spec: SpecText | None = None) -> Diagnosed:
-    """Diagnose a run that was read already."""
-    typed, flat_form = (spec.spec, spec.flat_form) if spec else (None, False)
-    order = list(Severity)
-    answered = prescribe(list(find_all(run)), run, typed, flat_form)
-    ranked = sorted(answered, key=lambda item: (order.index(item.severity), item.code))
-    return Diagnosed(run, tuple(ranked), spec)

@@ -103,11 +103,11 @@ def index(folder: Path, half: str | None = None) -> list[dict[str, str]]:
 
 def score(folder: Path, rows: Sequence[Mapping[str, str]]) -> Iterator[Scored]:
     """Diagnose each file by itself, without a spec."""
-    from ftspec.doctor.diagnose import diagnose
+    from ftspec.doctor.examine import examine
     from ftspec.spec.finding import Severity
 
     for row in rows:
-        (diagnosed,) = diagnose([folder / row["file"]]).runs
+        (diagnosed,) = examine([folder / row["file"]]).runs
         losses = bool(diagnosed.run.losses or diagnosed.run.held_out)
         expected = int(row["train_records"] or 0) + int(row["eval_records"] or 0) > 0
         yield Scored(

@@ -12,8 +12,7 @@ import pytest
 
 from ftspec.doctor.compare import Comparison, compare
 from ftspec.doctor.curves.series import EvalRecord, Record, Run
-from ftspec.doctor.diagnose import Diagnosed, Diagnosis
-from ftspec.doctor.examine import examine_run
+from ftspec.doctor.diagnose import Diagnosed, Diagnosis, diagnose_run
 from ftspec.doctor.overlay import comparison_text, duration, short_names
 from ftspec.doctor.resample import mean_of_pairs, of_ends, of_lowest
 
@@ -46,7 +45,7 @@ def make(
         EvalRecord(step=round((n + 1) * gap), loss=scale * (loss + offset))
         for n, loss in enumerate(evals)
     ]
-    return examine_run(Run(name, "made", tuple(train), tuple(held_out)))
+    return diagnose_run(Run(name, "made", tuple(train), tuple(held_out)))
 
 
 def comparison(*runs: Diagnosed) -> Comparison:
@@ -153,7 +152,7 @@ def test_another_scale_of_loss_cannot_be_told() -> None:
 def test_other_held_out_sets_are_not_compared() -> None:
     other = make("b", seed=7)
     evals = tuple(replace(record, name="test") for record in other.run.evals)
-    (verdict,) = comparison(make("a"), examine_run(replace(other.run, evals=evals))).verdicts
+    (verdict,) = comparison(make("a"), diagnose_run(replace(other.run, evals=evals))).verdicts
     assert verdict.by == "training loss"
     assert "sets of other names" in verdict.reasons[0]
 
@@ -161,7 +160,7 @@ def test_other_held_out_sets_are_not_compared() -> None:
 def test_a_broken_run_loses() -> None:
     sound, broken = make("a", 0.1), make("b", seed=8)
     lost = Record(step=2010.0, loss=math.nan)
-    broken = examine_run(replace(broken.run, train=(*broken.run.train, lost)))
+    broken = diagnose_run(replace(broken.run, train=(*broken.run.train, lost)))
     (verdict,) = comparison(sound, broken).verdicts
     assert (verdict.better, verdict.by) == (0, "health")
     (verdict,) = comparison(broken, replace(broken, run=replace(broken.run, source="c"))).verdicts
@@ -176,7 +175,7 @@ def test_the_same_log_twice_is_one_run() -> None:
 
 def test_rewards_are_not_compared_by_loss() -> None:
     policy = replace(make("a").run, quantities=frozenset({"reward"}))
-    (verdict,) = comparison(examine_run(policy), make("b")).verdicts
+    (verdict,) = comparison(diagnose_run(policy), make("b")).verdicts
     assert "reinforcement" in verdict.reasons[0]
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from ftspec.doctor.compare import compare
 from ftspec.doctor.curves.series import EvalRecord, Event, Problem, Record, Run
-from ftspec.doctor.diagnose import Diagnosed, Diagnosis
-from ftspec.doctor.examine import examine_run
+from ftspec.doctor.diagnose import Diagnosed, Diagnosis, diagnose_run
 from ftspec.doctor.html import as_html, sections
 from ftspec.doctor.page import page, section
 from ftspec.doctor.plot import Panel, Series, plot, round_scale, thinned
@@ -77,7 +76,7 @@ def run(name: str = "log", offset: float = 0.0, size: int = 120) -> Run:
 
 
 def page_of(*runs: Run) -> str:
-    diagnosis = Diagnosis(tuple(examine_run(each) for each in runs))
+    diagnosis = Diagnosis(tuple(diagnose_run(each) for each in runs))
     return as_html(diagnosis, compare(diagnosis))
 
 
@@ -136,7 +135,7 @@ def test_a_hostile_log_is_text() -> None:
         (Event("stop", 120, 1200.0, EVIL),),
         (Problem(EVIL, 3),),
     )
-    diagnosis = Diagnosis((Diagnosed(hostile, (finding,)), examine_run(run("b"))))
+    diagnosis = Diagnosis((Diagnosed(hostile, (finding,)), diagnose_run(run("b"))))
     text = as_html(diagnosis, compare(diagnosis))
     tags = Tags(text)
     assert (tags.wrong, tags.open) == ([], [])
@@ -194,7 +193,7 @@ def test_any_losses_make_a_page(losses: list[float]) -> None:
 
 
 def test_sections_make_other_pages() -> None:
-    diagnosis = Diagnosis((examine_run(run()),))
+    diagnosis = Diagnosis((diagnose_run(run()),))
     own = section(
         "own",
         "Of one's own <b>",

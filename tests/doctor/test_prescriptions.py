@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ftspec.doctor.diagnose import Diagnosis, UnreadableLogError, diagnose
+from ftspec.doctor.curves.log import UnreadableLogError
+from ftspec.doctor.diagnose import Diagnosis
+from ftspec.doctor.examine import examine
 from ftspec.doctor.prescribe import epochs_for
 from ftspec.doctor.report import as_json, as_text
 from ftspec.spec.finding import Severity
@@ -228,7 +230,7 @@ def test_a_project_folder_means_its_newest_run_and_its_spec(tmp_path, make_event
     project(tmp_path, make_events([2.0] * 9), 9)
     run = project(tmp_path, make_events(spiking()), 10)
     for path in (tmp_path, run, run / "events.jsonl", tmp_path / "runs"):
-        (found,) = diagnose([path]).runs
+        (found,) = examine([path]).runs
         assert found.run.source == str(run / "events.jsonl")
         assert found.spec is not None
         assert found.spec.text == SPEC
@@ -243,16 +245,16 @@ def test_the_newest_checkpoint_wins(tmp_path) -> None:
         state = {"global_step": step, "log_history": rows}
         (folder / "trainer_state.json").write_text(json.dumps(state))
     (tmp_path / "runs" / "Nov24_host").mkdir(parents=True)  # TensorBoard's, not ours
-    (found,) = diagnose([tmp_path]).runs
+    (found,) = examine([tmp_path]).runs
     assert found.run.train[0].step == 100
-    assert len(diagnose([tmp_path.parent / tmp_path.name, tmp_path]).runs) == 2
+    assert len(examine([tmp_path.parent / tmp_path.name, tmp_path]).runs) == 2
 
 
 def test_paths_without_a_log_say_so(tmp_path) -> None:
     with pytest.raises(UnreadableLogError, match="holds no log"):
-        diagnose([tmp_path])
+        examine([tmp_path])
     with pytest.raises(UnreadableLogError, match="does not exist"):
-        diagnose([tmp_path / "nothing"])
+        examine([tmp_path / "nothing"])
 
 
 def test_the_doctor_imports_nothing_heavy() -> None:

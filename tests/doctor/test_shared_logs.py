@@ -15,7 +15,8 @@ from types import ModuleType
 
 import pytest
 
-from ftspec.doctor.diagnose import Diagnosis, diagnose
+from ftspec.doctor.diagnose import Diagnosis
+from ftspec.doctor.examine import examine
 from ftspec.doctor.report import as_json, as_text
 
 ALARMS = 0.05  # of the healthy logs
@@ -37,7 +38,7 @@ def bench() -> Iterator[ModuleType]:
 
 def test_every_log_is_read_and_shown(shared_logs: Path, bench: ModuleType) -> None:
     for row in bench.index(shared_logs):
-        (found,) = diagnose([shared_logs / row["file"]]).runs
+        (found,) = examine([shared_logs / row["file"]]).runs
         if row["format"] == "hf_trainer_state":  # the other formats' counts are the judge's own
             counts = (str(len(found.run.train)), str(len(found.run.evals)))
             assert counts == (row["train_records"], row["eval_records"]), row["file"]

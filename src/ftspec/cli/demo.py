@@ -18,7 +18,7 @@ from ftspec.cli.run import run_project
 from ftspec.compiler.pipeline import compile_spec
 from ftspec.compiler.plan import Plan
 from ftspec.compiler.show import memory_lines, plan_lines
-from ftspec.doctor.diagnose import diagnose
+from ftspec.doctor.examine import examine
 from ftspec.doctor.report import as_text
 from ftspec.runtime.demo import docstrings
 from ftspec.runtime.demo.smollm2 import (
@@ -160,7 +160,7 @@ def _check(place: Path) -> Plan:
 def _diagnose(project: Path) -> None:
     _title("Diagnose: what the losses say")
     unicode = speaks_unicode(sys.stdout)
-    print(as_text(diagnose([project]), painter(sys.stdout), 80, unicode), flush=True)
+    print(as_text(examine([project]), painter(sys.stdout), 80, unicode), flush=True)
 
 
 def _script(project: Path, script: str, arguments: list[str]) -> None:

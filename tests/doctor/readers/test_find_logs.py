@@ -15,7 +15,7 @@ from ftspec.doctor.curves import log as log_module
 from ftspec.doctor.curves.find import find_logs
 from ftspec.doctor.curves.log import Log, UnreadableLogError
 from ftspec.doctor.curves.readers import read
-from ftspec.doctor.diagnose import diagnose
+from ftspec.doctor.examine import examine
 
 
 def put(path: Path, data: bytes) -> Path:
@@ -148,7 +148,7 @@ def test_several_paths_and_standard_input(tmp_path: Path, monkeypatch) -> None:
     one = put(tmp_path / "a.jsonl", rows(*({"step": n, "loss": 2.0} for n in range(9))))
     stream = TextIOWrapper(BytesIO(SAMPLES["csv"].data))
     monkeypatch.setattr(sys, "stdin", stream)
-    found = diagnose([one, Path("-")]).runs
+    found = examine([one, Path("-")]).runs
     assert [(item.run.source, len(item.run.train)) for item in found] == [
         (str(one), 9),
         ("standard input", 2),
