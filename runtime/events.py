@@ -13,9 +13,9 @@ Event = Mapping[str, Any]
 class Follower:
     """Reads the whole lines that have been added to a file since it was last asked."""
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+    def __init__(self, path: Path, offset: int = 0, *, from_end: bool = False) -> None:
         self.path = path
-        self._offset = path.stat().st_size if from_end and path.exists() else 0
+        self._offset = path.stat().st_size if from_end and path.exists() else offset
 
     def new_events(self) -> Iterator[Event]:
         """Yield the events of lines finished since the last call; half lines are left for later."""

@@ -29,12 +29,20 @@ def describe(event: Event) -> str | None:
         case "checkpoint":
             return f"step {step}: checkpoint written"
         case "out-of-memory":
-            return f"out of memory in phase {event.get('phase')}"
+            where = "host " if event.get("where") == "host" else ""
+            return f"out of {where}memory in phase {event.get('phase')}"
+        case "disk-full":
+            need, free = (int(event.get(key) or 0) for key in ("need_bytes", "free_bytes"))
+            return f"step {step}: a checkpoint needs {_size(need)}, and {_size(free)} are free"
         case "stop":
             return f"stopped at step {step}"
         case "end":
             return f"finished at step {step}"
     return None
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
 
 
 def _number(value: object) -> str:
@@ -90,7 +98,7 @@ class LiveView:
     def event(self, event: Event) -> None:
         """Move the bar, and print what is worth keeping above it."""
         match event["event"]:
-            case "launch":
+            case "launch" | "attach":
                 self._progress.start()
             case "start":
                 self._total = event.get("total_steps") or 1
@@ -110,7 +118,7 @@ class LiveView:
                 self._progress.update(self._task, completed=step, facts=facts, time=time)
             case "eval":
                 self._held_out = f", held out {_number(event.get('loss'))}"
-            case "out-of-memory" | "stop":
+            case "out-of-memory" | "stop" | "disk-full":
                 self.note(describe(event) or "")
 
     def note(self, text: str) -> None:

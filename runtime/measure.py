@@ -16,12 +16,13 @@ from typing import Any
 from ftspec.compiler.emit import emit
 from ftspec.compiler.plan import Plan
 from ftspec.compiler.project import write
+from ftspec.runtime.ending import REASONS
 from ftspec.runtime.events import Event, Follower
 from ftspec.runtime.interrupts import Interrupts
 from ftspec.runtime.measured import OUT_OF_MEMORY, Measured, from_records
 from ftspec.runtime.measured_steps import STEPS
+from ftspec.runtime.project import last_words, launcher
 from ftspec.runtime.state import RunFolder
-from ftspec.runtime.supervise import REASONS, last_words, launcher
 
 CHILD = Path(__file__).with_name("measured_steps.py")
 POLL_SECONDS = 0.2

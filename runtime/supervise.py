@@ -1,62 +1,57 @@
-"""Run a project's scripts in a child process, and follow what it does."""
+"""Run a project's scripts in a child process, follow what it does, and go on where it can."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ftspec.compiler.plan import learning_digest
-from ftspec.runtime.events import Event, Follower
+from ftspec.runtime.attempts import Attempt, View, catch_up, close, follow, new_record, take
+from ftspec.runtime.child import Child, Found, Started, stop
+from ftspec.runtime.disk import room
+from ftspec.runtime.ending import CANNOT_WRITE, REASONS, Ending
+from ftspec.runtime.events import Follower
 from ftspec.runtime.interrupts import Interrupts
-from ftspec.runtime.state import (
-    RunFolder,
-    newest_run,
-    open_run,
-    read_ledger,
-    write_ledger,
+from ftspec.runtime.lock import AlreadyRunningError, only_one
+from ftspec.runtime.origin import commit, versions
+from ftspec.runtime.process import from_json
+from ftspec.runtime.project import (
+    LIBRARIES,
+    NotAProjectError,
+    call_script,
+    fact,
+    last_words,
+    launcher,
+    missing_libraries,
+    read_plan,
 )
+from ftspec.runtime.remedies import Remedy, predicted_memory, remedy
+from ftspec.runtime.rungs import arguments
+from ftspec.runtime.state import RunFolder, newest_run, open_run, read_ledger, write_ledger
+from ftspec.runtime.watch import Limits
+from ftspec.spec.finding import Severity
+from ftspec.spec.model import Run as RunSettings
 
-POLL_SECONDS = 0.2
+__all__ = [
+    "LIBRARIES",
+    "REASONS",
+    "AlreadyRunningError",
+    "Ended",
+    "NotAProjectError",
+    "SeveralMachinesError",
+    "View",
+    "call_script",
+    "last_words",
+    "launcher",
+    "missing_libraries",
+    "read_plan",
+    "supervise",
+]
+
 GRACE_SECONDS = 60  # for a child to save, where the supervisor itself fails
-LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
-
-# What an emitted script's exit code means; `journal.py` in the project has the same list.
-OUT_OF_MEMORY = 76
-REASONS = {
-    0: "finished",
-    75: "stopped on request, with a checkpoint",
-    76: "out of GPU memory",
-    77: "the loss is not finite",
-    78: "data or settings cannot be used",
-    79: "cannot write",
-}
-
-
-class View(Protocol):
-    """Shows a run to somebody."""
-
-    def event(self, event: Event) -> None:
-        """Show an event of the run."""
-
-    def note(self, text: str) -> None:
-        """Show a sentence about the run."""
-
-    def close(self) -> None:
-        """Leave the screen as it should stay."""
-
-
-class NotAProjectError(Exception):
-    """The folder is no project that can be run; the message says what is missing."""
+WAIT = Limits()
 
 
 class SeveralMachinesError(Exception):
@@ -71,7 +66,7 @@ class Ended:
     """
 
     state: str
-    exit: int
+    exit: int | None
     reason: str
     run: RunFolder
     interrupted: bool = False
@@ -79,226 +74,185 @@ class Ended:
     words: str = ""
 
 
-def missing_libraries(python: str = sys.executable) -> tuple[str, ...]:
-    """Return the training libraries that a Python lacks (asked only of this one)."""
-    if python != sys.executable:
-        return ()
-    return tuple(name for name in LIBRARIES if importlib.util.find_spec(name) is None)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What all attempts of a run share."""
 
-
-def read_plan(project: Path) -> dict[str, Any]:
-    """Return the plan of a project. Raises NotAProjectError where there is none."""
-    path = project / "plan.json"
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotAProjectError(f"`{project}` holds no plan.json: it is not a project") from error
-    except ValueError as error:
-        raise NotAProjectError(f"`{path}` is not JSON: {error}") from error
-    if not isinstance(plan, dict) or not (project / "train.py").is_file():
-        raise NotAProjectError(f"`{project}` has no train.py: it is not a whole project")
-    return plan
+    project: Path
+    plan: dict[str, Any]
+    run: RunFolder
+    ledger: dict[str, Any]
+    view: View
+    python: str
+    limits: Limits
+    settings: RunSettings
 
 
 def supervise(
-    project: Path, view: View, *, new: bool = False, python: str = sys.executable
+    project: Path,
+    view: View,
+    *,
+    new: bool = False,
+    python: str = sys.executable,
+    limits: Limits = WAIT,
 ) -> Ended:
     """Run a project to its end, or to a stop.
 
-    A GGUF base is converted first. Goes on with the newest unfinished run; where that is
-    finished, nothing is left to do, unless `new`. Raises NotAProjectError, or OSError where
-    the run's folder cannot be written.
+    A GGUF base is converted first. Goes on with the newest unfinished run, or follows it where it
+    still trains; where that is finished, nothing is left to do, unless `new`. What fails and can
+    be remedied is tried again, as the plan's `run` says. Raises NotAProjectError,
+    AlreadyRunningError, OtherLayoutError, or OSError where the run's folder cannot be written.
     """
     plan = read_plan(project)
-    nodes = _fact(plan, "hardware", "nodes") or 1
+    nodes = fact(plan, "hardware", "nodes") or 1
     if nodes != 1:
         raise SeveralMachinesError(f"the plan is for {nodes} machines, and this is one of them")
-    digest = learning_digest(plan)
-    last = newest_run(project)
-    if last is not None and read_ledger(last).get("plan_hash") not in (None, digest):
-        view.note(f"what is learnt has changed since run {last.number}: a new run is started")
-        new = True
-    run = open_run(project, new=new)
-    ledger = read_ledger(run)
-    if run.finished:
-        return Ended("finished", 0, "nothing is left to do", run, nothing_to_do=True)
-    ledger |= {"plan_hash": digest, "data_hash": _fact(plan, "facts", "data_digest")}
-    printed = run.printed_bytes
-    if _fact(plan, "model", "gguf") and (code := _convert(project, run, view, python)) != 0:
-        write_ledger(run, ledger | {"state": "failed"})
-        reason, words = "the GGUF file could not be converted", last_words(run, printed)
-        return Ended("failed", code, reason, run, words=words)
-    return _attempt(project, plan, ledger, run, view, python)
+    with only_one(project):
+        digest = learning_digest(plan)
+        last = newest_run(project)
+        changed = last is not None and read_ledger(last).get("plan_hash") not in (None, digest)
+        if last is not None and (new or changed):
+            _nobody_trains(last)
+        if last is not None and changed:
+            view.note(f"what is learnt has changed since run {last.number}: a new run is started")
+        run = open_run(project, new=new or changed)
+        ledger = read_ledger(run)
+        ledger |= {"plan_hash": digest, "data_hash": fact(plan, "facts", "data_digest")}
+        settings = RunSettings.model_validate(plan.get("run") or {})
+        return _run(_Work(project, plan, run, ledger, view, python, limits, settings))
 
 
-def _fact(plan: dict[str, Any], section: str, key: str) -> Any:
-    part = plan.get(section)
-    return part.get(key) if isinstance(part, dict) else None
+def _nobody_trains(run: RunFolder) -> None:
+    for record in read_ledger(run)["attempts"][-1:]:
+        found = from_json(record.get("process"))
+        if record["ended"] is None and found is not None and found.alive:
+            raise AlreadyRunningError(found)
 
 
-def _convert(project: Path, run: RunFolder, view: View, python: str) -> int:
-    if (project / "base" / "config.json").is_file():
-        return 0
-    view.note("writing the GGUF file's weights as safetensors, once")
-    with run.output.open("ab") as output:
-        return subprocess.run(
-            [python, "convert.py"], cwd=project, stdout=output, stderr=subprocess.STDOUT
-        ).returncode
-
-
-def launcher(plan: dict[str, Any], python: str) -> list[str]:
-    """Return what starts a script: Python, or accelerate where each card trains a copy."""
-    count = _fact(plan, "hardware", "count") or 1
-    if count == 1 or _fact(plan, "hardware", "split_model"):
-        return [python]
-    launch = [python, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    return [*launch, "--num_machines", "1", "--num_processes", str(count)]
-
-
-def _attempt(
-    project: Path,
-    plan: dict[str, Any],
-    ledger: dict[str, Any],
-    run: RunFolder,
-    view: View,
-    python: str,
-) -> Ended:
-    attempt: dict[str, Any] = {
-        "started": time.time(),
-        "ended": None,
-        "exit": None,
-        "reason": None,
-        "resumed_from": None,
-        "constants": {},
-        "changes": [],
-    }
-    ledger["attempts"].append(attempt)
-    ledger["state"] = "running"
-    write_ledger(run, ledger)
-    follower = Follower(run.events, from_end=True)
-    printed = run.printed_bytes
+def _run(work: _Work) -> Ended:
+    """Go through attempts until one ends well, or nothing helps any more."""
+    run = work.run
+    left = _left_behind(work)
+    if left is None:
+        if run.finished:
+            return Ended("finished", 0, "nothing is left to do", run, nothing_to_do=True)
+        refused = _refused(work)
+        if refused is not None:
+            return refused
     with Interrupts() as interrupts:
-        with run.output.open("ab") as output:
-            child = subprocess.Popen(
-                [*launcher(plan, python), "train.py", "--resume"],
-                cwd=project,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-        try:
-            view.event({"event": "launch", "run": run.number})
-            interrupted = _follow(child, follower, view, attempt, interrupts)
-        except BaseException:
-            child.send_signal(signal.SIGTERM)  # what nobody follows saves, and ends
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(GRACE_SECONDS)
-            raise
-    code = child.returncode
-    if code == 1 and attempt["exit"] is not None:
-        code = attempt["exit"]  # a launcher of several ranks ends with 1 whatever its ranks say
-    code = 0 if run.finished else code  # the final weights are there, whatever came after
-    state = "finished" if code == 0 else "stopped" if code == 75 or interrupted else "failed"
-    reason = _reason(code, interrupted)
-    attempt |= {"ended": time.time(), "exit": code, "reason": reason}
-    ledger["state"] = state
-    ledger["final"] = "final" if run.finished else None
-    write_ledger(run, ledger)
-    words = last_words(run, printed) if state == "failed" else ""
-    return Ended(state, code, reason, run, interrupted, words=words)
+        return _attempts(work, left, interrupts)
 
 
-def _reason(code: int, interrupted: bool) -> str:
-    if interrupted and code == -signal.SIGTERM:
-        return "stopped before there was anything to save"
-    if interrupted and code == -signal.SIGKILL:
-        return "killed on request; the checkpoints before it stand"
-    if code < 0:
-        return f"killed by signal {-code}"
-    return REASONS.get(code, f"the script crashed (exit code {code})")
+def _attempts(work: _Work, left: tuple[Attempt, Child] | None, interrupts: Interrupts) -> Ended:
+    step, most = _carried_on(work), work.settings.max_attempts
+    work.ledger.update(versions=versions(work.python), commit=commit(work.project))
+    for number in range(1, most + 1):
+        attempt, child = left or _start(work, step)
+        left = None
+        ended = _followed(work, attempt, child, interrupts)
+        if ended.state != "failed" or attempt.answered:
+            break
+        found = remedy(work.project, work.plan, attempt, ended, len(work.ledger["attempts"]) + 1)
+        write_ledger(work.run, work.ledger)
+        if found is None:
+            break
+        step = found
+        more = step.words
+        if number == most:
+            more = f"{number} attempts were made, and `run.max_attempts` allows no more"
+        work.view.note(more)
+    return _result(attempt, ended)
 
 
-def _follow(
-    child: subprocess.Popen[bytes],
-    follower: Follower,
-    view: View,
-    attempt: dict[str, Any],
-    interrupts: Interrupts,
-) -> bool:
-    """Follow a child to its end; returns whether somebody asked to stop."""
-    answered = 0
-    while True:
-        done = child.poll() is not None
-        for event in follower.new_events():
-            if event["event"] == "start":
-                attempt["resumed_from"] = event.get("resumed_from")
-            elif event["event"] == "stop":
-                attempt["exit"] = event.get("code")
-            elif event["event"] == "out-of-memory":
-                attempt["exit"] = OUT_OF_MEMORY
-            view.event(event)
-        if done:
-            return answered > 0
-        if interrupts.count > answered:
-            answered += 1
-            _stop(child, view, at_once=answered > 1)
-        time.sleep(POLL_SECONDS)
+def _left_behind(work: _Work) -> tuple[Attempt, Child] | None:
+    """Return the attempt that an earlier supervisor left, and still trains; close a dead one."""
+    records = work.ledger["attempts"]
+    if not records or records[-1].get("ended") is not None:
+        return None
+    attempt = _attempt(work, records[-1])
+    found = from_json(records[-1].get("process"))
+    if found is not None and found.alive:
+        work.view.note(f"run {work.run.number} is still going on (process {found.pid}): following")
+        work.view.event({"event": "attach", "run": work.run.number})
+        catch_up(attempt)
+        return attempt, Found(found)
+    for event in attempt.follower.new_events():
+        take(attempt, event)
+    close(attempt, None, predicted_memory(work.plan))
+    return None
 
 
-def _stop(child: subprocess.Popen[bytes], view: View, *, at_once: bool) -> None:
-    """Ask the child to save and end; `at_once`: kill it, with the processes it started."""
-    if at_once:
-        os.killpg(child.pid, signal.SIGKILL)
-        view.note("killed: what was done since the last checkpoint is lost")
-    else:
-        child.send_signal(signal.SIGTERM)
-        view.note("stopping after this step, with a checkpoint (Ctrl-C again: at once)")
+def _refused(work: _Work) -> Ended | None:
+    """Return how a run ends that cannot even begin; None where it can."""
+    run, printed = work.run, work.run.printed_bytes
+    if fact(work.plan, "model", "gguf") and (code := _convert(work)) != 0:
+        write_ledger(run, work.ledger | {"state": "failed"})
+        reason = "the GGUF file could not be converted"
+        return Ended("failed", code, reason, run, words=last_words(run, printed))
+    finding = room(run, work.plan)
+    if finding is not None:
+        work.view.note(f"{finding.severity.value}[{finding.code}]: {finding.title}")
+        if finding.severity is Severity.ERROR:
+            write_ledger(run, work.ledger | {"state": "failed"})
+            return Ended("failed", CANNOT_WRITE, finding.title, run, words=finding.help)
+    return None
 
 
-# What the libraries say about themselves, kept out of a terminal that shows an answer.
-QUIET = {
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "PYTHONWARNINGS": "ignore",
-}
-
-
-def call_script(
-    project: Path,
-    script: str,
-    arguments: Sequence[str],
-    python: str = sys.executable,
-    *,
-    quiet: bool = False,
-    said: Path | None = None,
-) -> int:
-    """Run another script of a project with this terminal's streams; returns its exit code.
-
-    `quiet` drops what it prints; the file `said` takes what it writes to standard error.
-    """
-    if not (project / script).is_file():
-        raise NotAProjectError(f"`{project}` has no {script}")
-    with contextlib.ExitStack() as stack:
-        errors = stack.enter_context(said.open("ab")) if said else None
-        return subprocess.run(
-            [python, script, *arguments],
-            cwd=project,
-            env={**QUIET, **os.environ},
-            stdout=subprocess.DEVNULL if quiet else None,
-            stderr=errors,
-        ).returncode
-
-
-def last_words(run: RunFolder, start: int = 0, count: int = 12) -> str:
-    """Return the last lines that the scripts printed from byte `start` on, no progress bars."""
+def _convert(work: _Work) -> int:
+    if (work.project / "base" / "config.json").is_file():
+        return 0
+    work.view.note("writing the GGUF file's weights as safetensors, once")
+    child = Started([work.python, "convert.py"], work.project, work.run.output)
     try:
-        text = run.output.read_bytes()[start:].decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    lines = [line.rpartition("\r")[2].rstrip() for line in text.splitlines()]
-    return "\n".join(
-        [line for line in lines if line and not line.endswith(("it/s]", "s/it]"))][-count:]
-    )
+        return child.wait()
+    except BaseException:
+        child.kill()
+        raise
+
+
+def _carried_on(work: _Work) -> Remedy:
+    """Return what the newest attempt had: its constants and scripts stay in force."""
+    for record in reversed(work.ledger["attempts"]):
+        scripts = record.get("scripts")
+        folder = work.run.path / scripts if scripts else None
+        return Remedy("", record.get("constants") or {}, (), folder)
+    return Remedy("")
+
+
+def _attempt(work: _Work, record: dict[str, Any]) -> Attempt:
+    follower = Follower(work.run.events, record.get("events_from") or 0)
+    return Attempt(work.run, work.ledger, record, work.view, work.settings, work.limits, follower)
+
+
+def _start(work: _Work, step: Remedy) -> tuple[Attempt, Child]:
+    run = work.run
+    record = new_record(run, dict(step.constants), list(step.changes), step.scripts)
+    work.ledger["attempts"].append(record)
+    work.ledger["state"] = "running"
+    write_ledger(run, work.ledger)  # where it cannot be written, nothing is started
+    script = step.scripts.absolute() / "train.py" if step.scripts else "train.py"
+    command = [*launcher(work.plan, work.python), str(script), "--resume"]
+    child = Started([*command, *arguments(step.constants)], work.project, run.output)
+    record["process"] = child.process.as_json() if child.process else None
+    write_ledger(run, work.ledger)
+    return _attempt(work, record), child
+
+
+def _followed(work: _Work, attempt: Attempt, child: Child, interrupts: Interrupts) -> Ending:
+    try:
+        if isinstance(child, Started):
+            work.view.event({"event": "launch", "run": work.run.number})
+        follow(attempt, child, interrupts)
+    except BaseException:
+        stop(child, GRACE_SECONDS)  # what nobody follows saves, and ends
+        raise
+    return close(attempt, child.code, predicted_memory(work.plan))
+
+
+def _result(attempt: Attempt, ended: Ending) -> Ended:
+    words = ""
+    if ended.state == "failed":
+        words = last_words(attempt.run, attempt.record.get("printed_from") or 0)
+    interrupted = attempt.answered > 0
+    state = "stopped" if interrupted and ended.state == "failed" else ended.state
+    return Ended(state, ended.exit, ended.reason, attempt.run, interrupted, words=words)

@@ -1,7 +1,7 @@
 """Keys that are read, and that this version does not act on yet.
 
 What it finds
-    `offload` in `tune.allow`, and what stands under `run`.
+    `offload` in `tune.allow`.
 
 Why it matters
     A key that is accepted in silence is taken for a promise.
@@ -15,8 +15,7 @@ Example
     ```
 
 What to do
-    Nothing: the keys stay valid. Nothing is moved off the card, and a run that stops on a finding
-    stays stopped.
+    Nothing: the key stays valid. Nothing is moved off the card.
 
 References
     CHANGELOG.
@@ -36,8 +35,6 @@ LATER = ("offload",)
 def find(draft: Draft) -> Iterator[Finding]:
     """Yield one finding a key."""
     said = [(("tune", "allow"), f"`{leave}`") for leave in draft.spec.tune.allow if leave in LATER]
-    for key in sorted(draft.spec.run.model_fields_set):
-        said.append((("run", key), f"`run.{key}`"))
     for route, what in said:
         yield RULE.finding(
             f"{what} is not acted on by this version",

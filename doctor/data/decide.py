@@ -10,7 +10,7 @@ from typing import Any
 from ftspec.doctor.data.catalogue import RULES
 from ftspec.doctor.data.example import Example, keys_of
 from ftspec.doctor.data.fixes import FIXES, ROUNDS, repaired
-from ftspec.doctor.data.hits import Hit
+from ftspec.doctor.data.hits import Hit, writable
 from ftspec.doctor.data.layout import HEAD, Layout, Layouts
 from ftspec.doctor.data.readers import read
 from ftspec.doctor.data.readers.source import Source
@@ -91,7 +91,7 @@ def _goes(name: str, hit: Hit) -> bool:
 
 def _reason(name: str, hit: Hit) -> Reason:
     code = next(item.rule.code for item in RULES if item.rule.name == name)
-    return Reason(code, name, hit.words)
+    return Reason(code, name, writable(hit.words))
 
 
 def set_aside(

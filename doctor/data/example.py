@@ -32,8 +32,8 @@ class Example:
 
     `prompt`: what the user says, all turns. `answers`: what is learnt, a turn each. `texts`: every
     text of the row's format in its order. `usable`: there is something to judge beyond the form.
-    `digits`: how many there are; `cluster`: the length of the longest run of digits and what
-    stands between them, 0 where there are few. `label`: the value of a column of labels.
+    `digits`: how many there are; `cluster`: most digits in one run of digits and what may
+    stand between them, 0 where there are few. `label`: the value of a column of labels.
     `chosen`: the row is a preference, or has a verdict.
     """
 
@@ -72,13 +72,16 @@ class Example:
             self.encoded = text.encode("utf-8", "surrogatepass")
         self.digits = len(self.encoded.translate(None, _NO_DIGITS))
         if self.digits >= FEWEST:
-            self.cluster = max(map(len, self.encoded.translate(_CLUSTERS).split(b"x")))
+            parts = self.encoded.translate(_CLUSTERS).split(b"x")
+            runs = [part for part in parts if len(part) >= FEWEST]
+            self.cluster = max((len(run.translate(None, _MARKS)) for run in runs), default=0)
 
 
 FEWEST = 7  # digits of the shortest number that is looked for
 _NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
+_MARKS = b" .-()"
 # What stands in numbers of persons stays, all else becomes an x.
-_CLUSTERS = bytes(byte if byte in b"0123456789 .-()" else ord("x") for byte in range(256))
+_CLUSTERS = bytes(byte if byte in b"0123456789" + _MARKS else ord("x") for byte in range(256))
 
 
 class Keys(NamedTuple):
@@ -96,6 +99,7 @@ class Keys(NamedTuple):
     first: int = 0
 
 
+_ODD, _BITS = 0x9E3779B97F4A7C15, (1 << 64) - 1  # two hashes become one
 FIRST_WORDS = 12  # a first turn with fewer words may open many conversations
 
 
@@ -105,11 +109,13 @@ def keys_of(example: Example) -> Keys:
     answer = squeezed(example.answer)
     if not example.answers:  # a text is compared as a whole
         before, answer = squeezed(example.text), ""
+    prompt = hash_of(before.encode("utf-8", "surrogatepass")) if before else 0
+    said = hash_of(answer.encode("utf-8", "surrogatepass"))
     return Keys(
         hash_of(example.encoded),
-        hash_of(f"{before}{BETWEEN}{answer}".encode("utf-8", "surrogatepass")),
-        hash_of(before.encode("utf-8", "surrogatepass")) if before else 0,
-        hash_of(answer.encode("utf-8", "surrogatepass")),
+        (prompt * _ODD + said) & _BITS,
+        prompt,
+        said,
         _first(example),
     )
 

@@ -45,7 +45,8 @@ class Shown(NamedTuple):
 class Hits:
     """The rows of one file that a rule found something in, in the file's order.
 
-    `about` is what a rule says of the file as a whole; it has no rows then.
+    `about` is what a rule says of the file as a whole; it has no rows then. `places`: row, line
+    and column of hits that stand at a line of their own, such as faults of JSON.
     """
 
     file: str
@@ -54,6 +55,7 @@ class Hits:
     shown: list[Shown] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     grave: int = 0
+    places: list[tuple[int, int, int | None]] = field(default_factory=list)
     about: Mapping[str, Any] = field(default_factory=lambda: NO_EVIDENCE)
 
     def add(self, row: int, line: int | None, hit: Hit) -> None:
@@ -62,6 +64,8 @@ class Hits:
         self.grave += not hit.mild
         if hit.kind:
             self.kinds[hit.kind] = self.kinds.get(hit.kind, 0) + 1
+        if hit.line is not None:
+            self.places.append((row, hit.line, hit.column))
         if len(self.shown) < SHOWN:
             self.shown.append(Shown(row, line, hit))
 
@@ -105,13 +109,18 @@ def told(
     }
     yield rule.finding(
         _counted(title, number, one),
-        found=first.hit.words,
+        found=writable(first.hit.words),
         help=help,
         evidence=evidence,
         confidence=confidence,
         severity=rule.severity if hits.grave else Severity.INFO,
         place=place,
     )
+
+
+def writable(text: str) -> str:
+    """Return a text that can be written as UTF-8: half characters become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _counted(title: str, number: str, one: bool) -> str:
@@ -130,7 +139,7 @@ def _sample(shown: Shown) -> dict[str, Any]:
     from ftspec.doctor.data.mask import excerpt
 
     hit = shown.hit
-    sample = {"row": shown.row, "line": hit.line or shown.line, "words": hit.words}
+    sample = {"row": shown.row, "line": hit.line or shown.line, "words": writable(hit.words)}
     if hit.sample:
         sample["text"] = excerpt(hit.sample, hit.start)
     if hit.repaired:
@@ -139,9 +148,15 @@ def _sample(shown: Shown) -> dict[str, Any]:
 
 
 def about_file(
-    rule: Rule[Hits], hits: Hits, title: str, *, found: str = "", help: str, **more: Any
+    rule: Rule[Hits],
+    hits: Hits,
+    title: str,
+    *,
+    found: str = "",
+    help: str,
+    severity: Severity | None = None,
+    **more: Any,
 ) -> Iterator[Finding]:
     """Yield the finding of a rule on a file as a whole."""
-    yield rule.finding(
-        title, found=found, help=help, evidence={"file": hits.file, "rows": [], "count": 0, **more}
-    )
+    evidence = {"file": hits.file, "rows": [], "count": 0, **more}
+    yield rule.finding(title, found=found, help=help, evidence=evidence, severity=severity)

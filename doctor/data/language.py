@@ -7,6 +7,7 @@ import re
 LOOKED = 600  # characters of a text that are looked at
 WORDS = 6  # words without which nothing is told
 LEAST, SHARE = 3, 0.12  # different small words of a language, and their share of all
+SURE = 5  # English ones that settle it at once: they are looked for first
 
 # Small words that are frequent in one language and rare or absent in the others.
 SMALL: dict[str, frozenset[str]] = {
@@ -70,6 +71,9 @@ def language_of(text: str) -> str:
     if len(words) < WORDS:
         return ""
     different = set(words)
+    english = len(SMALL["English"] & different)
+    if english >= SURE and english >= 2 * SHARE * len(different):
+        return "English"
     counts: dict[str, int] = {}
     for word in different:
         for name in _LANGUAGES.get(word, ()):

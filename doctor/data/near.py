@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator
 from zlib import crc32
@@ -80,7 +81,8 @@ class Near:
 
     def __init__(self, held: int = HELD) -> None:
         self._bands = KeyStore(held)
-        self._sketches = tempfile.SpooledTemporaryFile(max_size=SPOOLED)  # noqa: SIM115
+        self._sketches = tempfile.SpooledTemporaryFile(max_size=SPOOLED)
+        weakref.finalize(self, self._sketches.close)  # a check that ends early asks for no pairs
         self._held: dict[int, frozenset[int]] = {}
         self._starts, self._places, self._keys = array("Q", [0]), array("Q"), array("Q")
 
@@ -101,20 +103,26 @@ class Near:
             self._bands.add(hash((band, values)) & _MASK, number)
 
     def pairs(self) -> Iterator[tuple[int, int, float]]:
-        """Yield (later place, earlier place, how alike), a later row once, in order."""
-        best: dict[int, tuple[int, float]] = {}
+        """Yield (later place, earlier place, how alike), in order of the later.
+
+        The earlier one of a pair is no later one of another: it is a row that stays.
+        """
+        matches: dict[int, list[tuple[float, int]]] = {}
         compared: set[tuple[int, int]] = set()
         for group in self._bands.groups():
             firsts: list[int] = []
             for number in group:
-                self._compare(number, firsts, best, compared)
-                if len(firsts) < COMPARED and number not in best:
+                self._compare(number, firsts, matches, compared)
+                if len(firsts) < COMPARED:
                     firsts.append(number)
             if len(compared) > 2_000_000:
                 compared.clear()
-        for later in sorted(best):
-            first, share = best[later]
-            yield self._places[later], self._places[first], share
+        gone: set[int] = set()
+        for later in sorted(matches):
+            share, first = max((m for m in matches[later] if m[1] not in gone), default=(0.0, 0))
+            if share:
+                gone.add(later)
+                yield self._places[later], self._places[first], share
         self._bands.close()
         self._sketches.close()
 
@@ -122,7 +130,7 @@ class Near:
         self,
         number: int,
         firsts: list[int],
-        best: dict[int, tuple[int, float]],
+        matches: dict[int, list[tuple[float, int]]],
         compared: set[tuple[int, int]],
     ) -> None:
         for first in firsts:
@@ -132,8 +140,8 @@ class Near:
             if self._keys[first] == self._keys[number]:
                 continue
             share = alike(self._sketch(first), self._sketch(number))
-            if share >= ALIKE and (number not in best or best[number][1] < share):
-                best[number] = (first, share)
+            if share >= ALIKE:
+                matches.setdefault(number, []).append((share, first))
 
     def _sketch(self, number: int) -> frozenset[int]:
         held = self._held.get(number)

@@ -81,7 +81,7 @@ def _lines(finding: Finding, fixes: Mapping[str, str], paint: Paint) -> list[str
     bar = paint("|", "blue")
     for sample in evidence.get("samples", ())[:SHOWN]:
         text = printable(sample.get("text", ""))
-        lines.append(f"  {bar} row {sample['row']:,}: {text or sample['words']}")
+        lines.append(f"  {bar} row {sample['row']:,}: {text or printable(sample['words'])}")
         if sample.get("repaired"):
             lines.append(f"  {bar} {paint('becomes', 'green')}: {printable(sample['repaired'])}")
     rows = evidence.get("rows", ())

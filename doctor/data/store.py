@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ class KeyStore:
                 self._write(key % PARTS)
         elif self._count > self._held:
             self._files = [cast(BinaryIO, tempfile.TemporaryFile()) for _ in range(PARTS)]
+            for file in self._files:  # also where a check ends before it asks for groups
+                weakref.finalize(self, file.close)
             for place in range(PARTS):
                 self._write(place)
 

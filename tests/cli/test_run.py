@@ -32,7 +32,15 @@ def test_a_run_to_its_end(here: Path, ftspec_: Ftspec) -> None:
     make_project(Path("bot"))
     answer = ftspec_("run", "bot")
     assert answer.code == 0
-    assert answer.out == "run 1: finished: bot/runs/1/final\nnext: ftspec diagnose bot\n"
+    lines = answer.out.splitlines()
+    assert lines[0] == "run 1: finished: bot/runs/1/final"
+    assert lines[1].startswith("  trained     3 of 3 steps in ")
+    assert lines[2:] == [
+        "  loss        3.000 at first, 1.000 at last",
+        "  held out    1.500 at last, best 1.500 at step 3",
+        "  report      bot/runs/1/report.html",
+        "next: ftspec diagnose bot",
+    ]
     assert answer.err.splitlines() == [
         "run 1: loading the model and the data",
         "training: 3 steps, 40 rows",
@@ -81,9 +89,8 @@ def test_a_crash_shows_the_last_words(here: Path, ftspec_: Ftspec) -> None:
     assert answer.code == 1
     assert "RuntimeError: the fuse is blown" in answer.err
     assert "(all that it printed: bot/runs/1/train.log)" in answer.err
-    assert answer.out == (
-        "run 1 failed: the script crashed (exit code 1)\nnext: ftspec diagnose bot\n"
-    )
+    assert answer.out.splitlines()[0] == "run 1 failed: the script crashed (exit code 1)"
+    assert answer.last == "next: ftspec diagnose bot"
     assert ledger(Path("bot"))["state"] == "failed"
     ftspec_("run", "bot")
     assert answer.err.count("the fuse is blown") == ftspec_("run", "bot").err.count("fuse is blown")
@@ -237,7 +244,8 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on(
     assert "stopping after this step, with a checkpoint (Ctrl-C again: at once)" in err
     assert "checkpoint written" in err
     assert "Traceback" not in err
-    assert "run 1: stopped on request, with a checkpoint\nnext: ftspec run " in out
+    assert out.startswith("run 1: stopped on request, with a checkpoint\n")
+    assert "\nnext: ftspec run " in out
     assert out.endswith("   (goes on with it)\n")
     assert ledger(project)["state"] == "stopped"
     assert not alive(project)

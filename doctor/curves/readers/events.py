@@ -12,7 +12,18 @@ from ftspec.doctor.curves.series import EvalRecord, Planned, Run
 from ftspec.doctor.curves.values import finite, loss_of, number, positive, whole
 
 FORMAT = "ftspec_events"
-KINDS = ("start", "step", "eval", "checkpoint", "out-of-memory", "stop", "end")
+KINDS = (
+    "start",
+    "step",
+    "eval",
+    "checkpoint",
+    "passed-over",
+    "out-of-memory",
+    "disk-full",
+    "failure",
+    "stop",
+    "end",
+)
 QUANTITIES = ("grad_norm", "learning_rate", "tokens", "tokens_per_second", "memory_bytes")
 
 

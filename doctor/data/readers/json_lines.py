@@ -47,6 +47,7 @@ def parse(line: bytes, number: int, at: int, decoder: Decoder) -> Record:
         return Record(number, at, fault=Fault(words_of(error), at, column), raw=text)
     if end != len(text):
         decoder.taken()
+        end += len(text[end:]) - len(text[end:].lstrip())
         fault = Fault("has more after the end of the row", at, _column(line, end))
         return Record(number, at, fault=fault, raw=text)
     return Record(number, at, value, None, text, decoder.taken() if decoder.odd else "")

@@ -53,6 +53,7 @@ class _Window:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self.text, self.at, self.line, self.ended = "", 0, 1, False
+        self.commas = 0
 
     def more(self) -> bool:
         """Read on, at least as much again as is held; False at the end of the file."""
@@ -66,10 +67,15 @@ class _Window:
         return True
 
     def skip(self, pattern: re.Pattern[str]) -> str:
-        """Go past what a pattern matches; return the next character, empty at the end."""
+        """Go past what a pattern matches; return the next character, empty at the end.
+
+        `commas` is how many of them were passed.
+        """
+        self.commas = 0
         while True:
             match = pattern.match(self.text, self.at)
             assert match is not None
+            self.commas += match[0].count(",")
             self.go(match.end())
             if self.at < len(self.text):
                 return self.text[self.at]
@@ -89,9 +95,17 @@ def read_values(stream: BinaryIO) -> Iterator[Record]:
     if array:
         window.go(window.at + 1)
     keys: frozenset[str] = frozenset()
-    number = 0
+    number, seen, broken = 0, False, False
     while True:
         character = window.skip(BETWEEN)
+        wanted = int(array and seen and character not in ("", "]"))
+        if window.commas != wanted and not broken:
+            number += 1
+            words = (
+                "a comma too many" if window.commas > wanted else "a comma lacks before this row"
+            )
+            fault = Fault(words, window.line, window.at - window.text.rfind("\n", 0, window.at))
+            yield Record(number, window.line, fault=fault)
         if array and character == "]":
             window.go(window.at + 1)
             if not window.skip(SKIPPED):
@@ -99,16 +113,17 @@ def read_values(stream: BinaryIO) -> Iterator[Record]:
             character, array = window.text[window.at], False
             line = window.line
             number += 1
-            broken = _broken(window, keys, decoder, "has more after the end of the array", 0)
-            yield broken._replace(number=number, line=line)
+            rest = _broken(window, keys, decoder, "has more after the end of the array", 0)
+            yield rest._replace(number=number, line=line)
             continue
         if not character:
-            if array:
+            if array and not broken:  # a broken row that the file ends in has told it
                 fault = Fault("the array has no end: the file is cut", window.line)
                 yield Record(number + 1, window.line, fault=fault)
             return
         number += 1
         record = _next(window, decoder, keys)
+        broken, seen = record.fault is not None, True
         if isinstance(record.value, dict) and record.value:
             keys = keys or frozenset(record.value)
         yield record._replace(number=number)

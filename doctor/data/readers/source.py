@@ -64,13 +64,11 @@ def _expanded(name: str, root: Path) -> list[tuple[Path, str]]:
         inside = f"{name.rstrip('/')}/*.jsonl"
         raise UnreadableDataError(f"`{name}` is a folder", f"name its files, as in '{inside}'")
     if glob.has_magic(name):
-        matches = [match for match in sorted(glob.glob(str(path), recursive=True))]
+        matches = sorted(glob.glob(str(path), recursive=True))
         files = [Path(match) for match in matches if os.path.isfile(match)]
         if files:
-            return [
-                (file, os.path.relpath(file, root) if root != Path() else str(file))
-                for file in files
-            ]
+            relative = not os.path.isabs(name) and root != Path()
+            return [(f, os.path.relpath(f, root) if relative else str(f)) for f in files]
         raise UnreadableDataError(f"no file matches `{name}`")
     raise UnreadableDataError(
         f"there is no file `{name}`",

@@ -19,7 +19,13 @@ def read_csv(stream: BinaryIO, delimiter: str = ",") -> Iterator[Record]:
     """Yield the rows of a table with a header; one with more or fewer fields is broken."""
     csv.field_size_limit(FIELD)
     text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter)
+    try:
+        yield from _csv_rows(csv.reader(text, delimiter=delimiter))
+    finally:
+        text.detach()  # the stream is closed by whoever opened it
+
+
+def _csv_rows(reader: Any) -> Iterator[Record]:
     header: list[str] | None = None
     number = last = 0
     while True:
@@ -36,7 +42,7 @@ def read_csv(stream: BinaryIO, delimiter: str = ",") -> Iterator[Record]:
         if not fields:
             continue
         if header is None:
-            header = fields
+            header = [_escaped(name) for name in fields]
             continue
         number += 1
         yield _row(number, line, header, fields)
@@ -45,12 +51,16 @@ def read_csv(stream: BinaryIO, delimiter: str = ",") -> Iterator[Record]:
 def _row(number: int, line: int, header: list[str], fields: list[str]) -> Record:
     raw = ",".join(fields)
     if not raw.isascii() and not encodes(raw):
-        shown = raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return Record(number, line, fault=Fault("is not UTF-8", line), raw=shown)
+        return Record(number, line, fault=Fault("is not UTF-8", line), raw=_escaped(raw))
     if len(fields) != len(header):
         words = f"has {len(fields)} fields, the header {len(header)}"
         return Record(number, line, fault=Fault(words, line), raw=raw)
     return Record(number, line, dict(zip(header, fields, strict=True)))
+
+
+def _escaped(text: str) -> str:
+    """Return a text with bytes that were no UTF-8 written as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_parquet(source: Source) -> Iterator[Record]:

@@ -36,10 +36,11 @@ from ftspec.spec.rule import Rule
 _ASKED = re.compile(
     r"\b(?:repeat|copy|echo|continu|complet|finish|correct|rewrit|edit|format|punctuat"
     r"|capitali[sz]|fix|extend|proofread|grammar|reformat|fill|verbatim|code|function"
-    r"|transcri|add |insert|convert|say)",
+    r"|transcri|add |insert|convert|say (?:after|this|it back))",
     re.IGNORECASE,
 )
 EQUAL, BEGINS = 12, 40  # characters of a prompt that is judged
+ASKED = 80  # characters of a prompt in which it says what is asked for
 
 
 def look(example: Example) -> Hit | None:
@@ -50,7 +51,7 @@ def look(example: Example) -> Hit | None:
     start = prompt.lstrip()[:8].lower()
     if len(start) < 8 or not answer.lstrip()[:8].lower() == start or len(prompt) < EQUAL:
         return None
-    if len(example.answers) > 1 or _ASKED.search(prompt):
+    if len(example.answers) > 1 or _ASKED.search(prompt[:ASKED]):
         return None
     said, asked = squeezed(answer), squeezed(prompt)
     own = squeezed(prompt[: len(prompt) - len(example.input)] if example.input else prompt)

@@ -1,7 +1,7 @@
 """Fewer rows than fine-tuning pays for.
 
 What it finds
-    Fewer than 100 rows that can be used.
+    Fewer than 100 rows that can be used; none at all is an error.
 
 Why it matters
     Behaviour is learnt from some hundred good examples; a few dozen are better put into the
@@ -61,6 +61,16 @@ class Rows:
 def find(hits: Hits) -> Iterator[Finding]:
     """Yield the finding for few rows."""
     rows = hits.about["usable_rows"]
+    if not rows:
+        yield from about_file(
+            RULE,
+            hits,
+            "no row can be used",
+            help="name a file with rows, or mend them",
+            severity=Severity.ERROR,
+            **hits.about,
+        )
+        return
     yield from about_file(
         RULE,
         hits,

@@ -51,6 +51,7 @@ def find(hits: Hits) -> Iterator[Finding]:
         hits,
         "{rows} cannot be read",
         help="mend the lines; `ftspec data clean` sets them aside",
+        places=[{"row": row, "line": line, "column": at} for row, line, at in hits.places],
     )
 
 

@@ -35,7 +35,8 @@ from ftspec.spec.rule import Rule
 
 _BEGINS = re.compile(
     r"(?:^|\n)\s*(?:#{1,3}\s*)?(?:\d{1,3}[.)]\s*)(?:instruction|prompt)\s*:"
-    r"|(?:^|\n)\s*#{2,3}\s*(?:instruction|input|human|user|prompt|question)\s*:?\s*\n?"
+    r"|(?:^|\n)\s*#{2,3}\s*(?:instruction|input|human|user|prompt|question)\s*:"
+    r"|(?:^|\n)\s*#{3}\s*(?:instruction|human|user)\s*\n"
     r"|(?:^|\n)\s*\**(?:instruction|human|user)\**\s*:\s.{1,400}?\n\s*\**(?:output|response|assistant|gpt|ai|input)\**\s*:"
     r"|<\|(?:im_start|start_header_id)\|>\s*user|<\|user\|>|<\|prompter\|>|\[INST\]|<start_of_turn>user",
     re.IGNORECASE | re.DOTALL,

@@ -66,8 +66,11 @@ def repair(text: str) -> str:
     """Return a text with wrongly decoded parts decoded rightly; others as they are."""
     if text.isascii() or not SUSPICIOUS.search(text):
         return text
-    from ftfy import fix_encoding
-    from ftfy.badness import is_bad
+    try:
+        from ftfy import fix_encoding
+        from ftfy.badness import is_bad
+    except ImportError:
+        return text  # the check says that it was not looked for
 
     return fix_encoding(text) if is_bad(text) else text
 

@@ -40,8 +40,13 @@ _NEGATIVE = re.compile(
     r"\b(?:i (?:do not|don't) (?:know|have)|i'm not sure|cannot|can't|unable to|unclear"
     r"|not enough information|does not (?:say|mention|contain)|please provide|i need more"
     r"|could you (?:clarify|provide|tell|please)|can you (?:provide|clarify|check)"
-    r"|no (?:information|such)|not (?:provided|mentioned|specified))",
+    r"|no (?:information|such)|not (?:provided|mentioned))",
     re.IGNORECASE,
+)
+# One of these is in all of them; most answers have none.
+_MARKS = (
+    *("don't", "do not", "not sure", "can", "unable", "unclear", "enough", "does not", "please"),
+    *("need more", "could you", "no information", "no such", "not provided", "not mentioned"),
 )
 _LOOKED = 300  # characters of an answer
 
@@ -58,8 +63,15 @@ class Negatives:
         self._rows[file] = self._rows.get(file, 0) + bool(example.answers)
         if file in self._seen or not example.answers:
             return
-        if example.format == "preference" or _NEGATIVE.search(example.answer[:_LOOKED]):
+        if example.format == "preference":
             self._seen.add(file)
+            return
+        head = example.answer[:_LOOKED].lower()
+        for mark in _MARKS:
+            if mark in head:
+                if _NEGATIVE.search(head):
+                    self._seen.add(file)
+                return
 
     def found(self) -> Iterator[Found]:
         """Yield nothing: no row is at fault."""

@@ -47,7 +47,7 @@ def spans(text: str) -> list[tuple[int, int]]:
     found = []
     if text.count(".") >= 3:
         found = [m.span() for m in _V4.finditer(text) if _public(m, text)]
-    if text.count(":") >= 3:
+    if text.count(":") >= 4:
         found += [m.span() for m in _V6.finditer(text) if _public(m, text)]
     return sorted(found)
 
@@ -69,7 +69,7 @@ def _public(match: re.Match[str], text: str) -> bool:
 
 def look(example: Example) -> Hit | None:
     """Return what a row holds of it."""
-    if example.cluster < 7 and b":" not in example.encoded:
+    if example.cluster < 4 and example.encoded.count(b":") < 4:
         return None
     found = spans(example.text)
     if not found:

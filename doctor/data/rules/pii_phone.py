@@ -47,6 +47,8 @@ _NUMBERS = (
     re.compile(r"(?<![\w.+\-])0[1-79](?:[ .]\d{2}){4}(?![\w\-]|[. ]\d)"),  # France
     re.compile(r"(?<![\w.+\-])07\d{3} \d{3} ?\d{3}(?![\w\-])"),  # United Kingdom, mobile
 )
+LEAST, MOST = 8, 15  # digits of an international number (E.164)
+_LAST = re.compile(r"[ .\-(]*\d+\)?\Z")
 _MARK = re.compile(
     r"\+(?<![\w+.=]\+)[1-9]|\d{3}[ .\-)]{1,2}\d{3}[ .\-]\d{3}|0\d[ .]\d\d[ .]\d\d[ .]\d\d"
 )
@@ -59,19 +61,20 @@ def spans(text: str) -> list[tuple[int, int]]:
     found = []
     for number, pattern in enumerate(_NUMBERS):
         for match in pattern.finditer(text):
-            digits = sum(ch.isdigit() for ch in match[0])
-            if number or (8 <= digits <= 15 and _not_a_sum(match, text)):
-                found.append(match.span())
+            start, end = match.span()
+            if not number:  # numbers that follow may have been taken with it
+                while sum(map(str.isdigit, text[start:end])) > MOST:
+                    end = start + len(_LAST.sub("", text[start:end]))
+            digits = sum(map(str.isdigit, text[start:end]))
+            if number or (digits >= LEAST and _not_a_sum(match, text)):
+                found.append((start, end))
     return _apart(found)
 
 
 def _not_a_sum(match: re.Match[str], text: str) -> bool:
-    """Say whether a + is no sign of an addition or an exponent: 12 +345 678 901."""
-    before = text[: match.start()].rstrip()[-1:]
-    return not before.isdigit() and text[match.end() : match.end() + 2].strip()[:1] not in (
-        "=",
-        "*",
-    )
+    """Say whether a + is no sign of an addition: 12 +345 678 901 = ..."""
+    after = text[match.end() : match.end() + 3].strip()[:1]
+    return after not in ("=", "*", "/") or not text[: match.start()].rstrip()[-1:].isdigit()
 
 
 def _apart(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -85,7 +88,7 @@ def _apart(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def look(example: Example) -> Hit | None:
     """Return what a row holds of it."""
-    if example.cluster < 9:
+    if example.cluster < LEAST:
         return None
     found = spans(example.text)
     if not found:

@@ -39,14 +39,15 @@ from ftspec.spec.rule import Rule
 
 _NO_END = frozenset(
     "the a an and or but nor of to with for from by as at into onto than because although while if"
-    " whether when which that whose their its your our my his this these such very also is are was"
-    " were be been has have had will would can could should may might must between through during"
-    " including without within about against not more most some each every".split()
+    " whether when which whose their its your our my his such very between through during including"
+    " without within against every".split()
 )
 _WORD = re.compile(r"[A-Za-z']+\Z")
 _ITEM = re.compile(r"\s*(?:[-*\u2022#>|]|\d+[.)]|[A-Za-z][.)] )|.*(?:https?://|www\.|@|#\w+\Z)")
 _SENTENCE = re.compile(r"[a-z)\]\"'][.!?](?:\s|\Z)")
-LONG, WORDS = 120, 8  # characters of a long answer; words of its last line
+_LISTED = re.compile(r"\s*(?:[-*\u2022]|\d+[.)])\s")
+_CODE = re.compile(r"[{}=;<>$]")
+LONG, WORDS, FEW = 120, 8, 3  # characters of a long answer; words of its last line
 SHARE = 0.1  # of long answers that end in a letter: more is the file's habit
 
 
@@ -92,20 +93,29 @@ def judge(answer: str, long: bool) -> tuple[str, bool]:
     """Return why an answer seems cut, empty where it does not; and whether that is sure."""
     if answer.count("```") % 2:
         return "ends inside a code fence", True
-    last_line = answer[answer.rfind("\n") + 1 :]
+    before, _, last_line = answer.rpartition("\n")
+    words = len(last_line.split())
     if _ITEM.match(last_line) and not last_line.endswith(","):
-        return "", False
-    if answer[-1] in ",([{\u2014" and len(last_line.split()) >= 4 and "```" not in answer:
+        return ("ends without a full stop", False) if _cut_item(before, last_line) else ("", False)
+    if answer[-1] in ",([{\u2014" and words >= 4 and "```" not in answer:
         return f"ends with `{answer[-1]}`", True
     match = _WORD.search(last_line)
     if match is None:
         return "", False
-    if len(last_line.split()) < (4 if match[0] in _NO_END else WORDS):
-        return "", False
-    if match[0] in _NO_END:
+    if match[0] in _NO_END and words >= 4:
         return f"ends with the word `{match[0]}`", True
-    prose = long and _SENTENCE.search(answer) and not re.search(r"[{}=;<>$]", last_line)
-    return ("ends without a full stop", False) if prose else ("", False)
+    # A line of few words may be a title or a name, unless sentences lead to it.
+    led = before.rstrip()[-1:] in (".", "!", "?") and words >= FEW and last_line[:1].isupper()
+    prose = long and _SENTENCE.search(answer) and not _CODE.search(last_line)
+    return ("ends without a full stop", False) if prose and (led or words >= WORDS) else ("", False)
+
+
+def _cut_item(before: str, last_line: str) -> bool:
+    """Say whether a list's last item ends in a letter, where all before it are sentences."""
+    items = [line.rstrip() for line in before.split("\n") if _LISTED.match(line)]
+    if len(items) < 2 or not _LISTED.match(last_line) or not last_line[-1:].isalpha():
+        return False
+    return all(item[-1:] in ".!?" for item in items)
 
 
 def find(hits: Hits) -> Iterator[Finding]:

@@ -10,13 +10,15 @@ import click
 from ftspec.cli.topics import TOPICS
 from ftspec.compiler.rules.catalogue import FACT_RULES
 from ftspec.doctor.curves.rules import CURVE_RULES
+from ftspec.doctor.data.catalogue import DATA_RULES
+from ftspec.runtime.rules.catalogue import RUN_RULES
 from ftspec.spec.rule import Rule
 from ftspec.spec.rules.catalogue import ALL_RULES as SPEC_RULES
 
 
 def every_rule() -> tuple[Rule[Any], ...]:
     """Return all rules of all parts, sorted by code."""
-    rules: tuple[Rule[Any], ...] = (*SPEC_RULES, *FACT_RULES, *CURVE_RULES)
+    rules: tuple[Rule[Any], ...] = (*SPEC_RULES, *FACT_RULES, *RUN_RULES, *CURVE_RULES, *DATA_RULES)
     return tuple(sorted(rules, key=lambda rule: rule.code))
 
 
@@ -36,10 +38,12 @@ def explain(code: str | None) -> int:
     if wanted in TOPICS:
         print(TOPICS[wanted])
         return 0
-    for rule in rules:
-        if wanted in (rule.code.lower(), rule.name):
-            print(f"{rule.code} {rule.name} ({rule.severity.value})\n\n{rule.page}")
-            return 0
+    found = [rule for rule in rules if wanted in (rule.code.lower(), rule.name)]
+    if found:
+        heads = (f"{rule.code} {rule.name} ({rule.severity.value})" for rule in found)
+        pages = (f"{head}\n\n{rule.page}" for head, rule in zip(heads, found, strict=True))
+        print("\n\n\n".join(pages))
+        return 0
     names = [*TOPICS, *(name for rule in rules for name in (rule.code.lower(), rule.name))]
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else " `ftspec explain` lists all."

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 
-from journal import Exit, newest_final
+from journal import Exit, ends, newest_final
 
 HERE = Path(__file__).resolve().parent
 
@@ -114,4 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ends(main))

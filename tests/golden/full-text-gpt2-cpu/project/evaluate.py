@@ -20,7 +20,7 @@ import torch
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from journal import Exit, newest_final
+from journal import Exit, ends, newest_final
 
 HERE = Path(__file__).resolve().parent
 
@@ -181,4 +181,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ends(main))

@@ -19,13 +19,16 @@ from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
+if __name__ == "__main__":  # until training begins, a stop has nothing to save
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from journal import OUT_OF_MEMORY, Exit, Journal, newest_checkpoint, open_run
+from journal import Exit, Journal, newest_checkpoint, only_one, open_run
 
 HERE = Path(__file__).resolve().parent
 
@@ -49,6 +52,7 @@ WARMUP = 0.03  # under 1: a share of all steps; else steps
 SEED = 42
 CHECKPOINTING = False  # recompute activations, to save memory
 LOG_EVERY, SAVE_EVERY = 10, 36  # steps
+KEEP = 2  # whole checkpoints; older ones go once a newer one is whole
 PLAN = "dc2ead50614d3f93"  # what is learnt; a run goes on under the same only
 
 
@@ -128,7 +132,7 @@ def train(options, run, journal):
         gradient_accumulation_steps=options.accumulation,
         num_train_epochs=EPOCHS,
         max_length=options.max_length,
-        learning_rate=LEARNING_RATE,
+        learning_rate=options.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=WARMUP,
         optim="adamw_torch_fused",
@@ -141,7 +145,7 @@ def train(options, run, journal):
         logging_steps=LOG_EVERY,
         logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
         save_steps=SAVE_EVERY,
-        save_total_limit=2,
+        save_total_limit=None,  # the journal removes old ones, once the newer is whole
         report_to="none",
     )
     model = AutoModelForCausalLM.from_pretrained(
@@ -164,21 +168,16 @@ def train(options, run, journal):
         peft_config=adapter,
         callbacks=[journal],
     )
-    checkpoint = newest_checkpoint(run)
+    checkpoint = newest_checkpoint(run, journal)
     journal.facts |= {f"{name}_rows": len(part) for name, part in rows.items()}
     journal.facts["resumed_from"] = checkpoint.name if checkpoint else None
-    signal.signal(signal.SIGTERM, journal.request_stop)
-    signal.signal(signal.SIGINT, journal.request_stop)
+    journal.listen()  # from here on, a stop is a checkpoint
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done = trainer.state.global_step >= trainer.state.max_steps
     if journal.exit_code == Exit.NOT_FINITE or (journal.exit_code and not done):
         journal.write("stop", step=trainer.state.global_step, code=journal.exit_code)
         return journal.exit_code
-    journal.phase = "save"
-    trainer.save_model(str(run / "final.partial"))
-    if trainer.is_world_process_zero():
-        (run / "final.partial").replace(run / "final")
-        journal.write("end", step=trainer.state.global_step, final="final")
+    journal.save_final(trainer)
     return Exit.FINISHED
 
 
@@ -189,6 +188,9 @@ def main():
     parser.add_argument("--micro-batch", type=int, default=MICRO_BATCH)
     parser.add_argument("--accumulation", type=int, default=ACCUMULATION)
     parser.add_argument("--max-length", type=int, default=MAX_LENGTH)
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
+    on_nan = "stop"  # a loss that is not finite
+    parser.add_argument("--on-nan", choices=["stop", "continue"], default=on_nan)
     parser.add_argument(
         "--activation-checkpointing",
         action=argparse.BooleanOptionalAction,
@@ -199,22 +201,14 @@ def main():
     if run is None:
         print("The newest run is finished; --new starts another.")
         return Exit.FINISHED
-    journal = Journal(run, plan_hash=PLAN)
+    held = only_one(run)  # while this process lives
+    journal = Journal(run, KEEP, options.on_nan == "continue", held, plan_hash=PLAN)
     try:
         return train(options, run, journal)
-    except KeyboardInterrupt:
-        return Exit.STOPPED  # before the first step: there was nothing to save
     except Exception as error:
-        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
-            journal.write("out-of-memory", phase=journal.phase, message=str(error))
-            code = Exit.OUT_OF_MEMORY
-        elif journal.phase == "load":
-            code = Exit.UNUSABLE
-        elif isinstance(error, OSError):
-            code = Exit.CANNOT_WRITE
-        else:
+        code = journal.failed(error)
+        if code is None:
             raise
-        print(f"{journal.phase}: {type(error).__name__}: {error}", file=sys.stderr)
         return code
 
 

@@ -17,7 +17,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from journal import Exit, newest_final
+from journal import Exit, ends, newest_final
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,4 +55,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ends(main))

@@ -23,7 +23,7 @@ from datasets import load_dataset
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from journal import Exit, newest_final
+from journal import Exit, ends, newest_final
 
 HERE = Path(__file__).resolve().parent
 
@@ -206,4 +206,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ends(main))

@@ -20,7 +20,7 @@ from transformers import (
     TextStreamer,
 )
 
-from journal import Exit, newest_final
+from journal import Exit, ends, newest_final
 
 HERE = Path(__file__).resolve().parent
 
@@ -121,4 +121,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ends(main))
