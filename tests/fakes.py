@@ -115,7 +115,7 @@ def alpaca_rows(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def write_alpaca(path: Path, count: int = 60) -> Path:
+def write_alpaca(path: Path, count: int = 120) -> Path:
     """Write alpaca rows as JSON lines."""
     text = "".join(json.dumps(row) + "\n" for row in alpaca_rows(count))
     path.write_text(text, encoding="utf-8")

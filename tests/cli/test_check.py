@@ -170,7 +170,7 @@ def test_the_flat_form_is_answered_without_data(flat: Path, ftspec_: Ftspec) -> 
 
 def test_data_comes_from_the_command_line(flat: Path, small: Path, ftspec_: Ftspec) -> None:
     named = ftspec_("check", flat.name, "--gpu", "rtx-4090", "--data", "rows.jsonl", "--json").json
-    assert named["plan"]["data"]["train_rows"] == 40  # 60, less the 20 held out
+    assert named["plan"]["data"]["train_rows"] == 100  # 120, less the 20 held out
     assert [finding["name"] for finding in named["findings"]] == ["unknown-lengths"]
     write_alpaca(Path("other.jsonl"), 90)
     instead = ftspec_("check", small.name, "--data", "other.jsonl", "--json").json
@@ -183,7 +183,7 @@ def test_data_of_the_command_line_is_seen_from_the_working_folder(
     Path("deep/er").mkdir(parents=True)
     Path("deep/er/spec.yaml").write_text(FLAT, encoding="utf-8")
     answer = ftspec_("check", "deep/er/spec.yaml", "--data", "rows.jsonl", "--json")
-    assert answer.json["plan"]["data"]["train_rows"] == 40
+    assert answer.json["plan"]["data"]["train_rows"] == 100
 
 
 def test_data_that_is_not_there(flat: Path, ftspec_: Ftspec) -> None:

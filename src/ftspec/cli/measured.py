@@ -13,7 +13,9 @@ import click
 
 from ftspec.cli.failure import Failure, RunFailedError
 from ftspec.cli.python import need_libraries
+from ftspec.compiler.facts.gpus import find_gpu
 from ftspec.compiler.facts.hardware import Hardware
+from ftspec.compiler.memory.ledger import context_spread
 from ftspec.compiler.pipeline import Compiled, compile_spec
 from ftspec.compiler.plan import MemoryPlan, Plan
 from ftspec.compiler.rules import does_not_fit, tight
@@ -201,6 +203,8 @@ def _outside(taken: Taken) -> str:
     if low is None or high is None or peak is None or taken.found.failed_in:
         return ""
     shift = (now.context_bytes or 0) - (before.context_bytes or 0)
+    unsure = context_spread(find_gpu(taken.plan.hardware.gpu or ""))  # it is measured now
+    low, high = low + unsure, high - unsure
     if low <= peak - shift <= high:
         return ""
     ends = f"{(low + shift) / GIB:.1f} to {(high + shift) / GIB:.1f} GiB"
