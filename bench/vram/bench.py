@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+SPLITS = ("tune", "score", "fresh")
+
 
 def main() -> int:
     """Parse the command line."""
@@ -28,6 +30,7 @@ def main() -> int:
     report.add_argument("out", type=Path, help="the results, JSON lines")
     report.add_argument("folder", type=Path, help="a folder to compile in")
     report.add_argument("--t4", type=Path, help="folder of the public T4 rows")
+    report.add_argument("--jobs", type=int, default=1, help="predictions made at once")
     report.add_argument("--peers", type=Path, help="file of the other estimators' answers")
     options = parser.parse_args()
     if options.verb == "measure":
@@ -35,12 +38,12 @@ def main() -> int:
     if options.verb == "prepare":
         from prepare import prepare
 
-        archive = prepare(options.folder, options.gpu, options.only)
+        archive = prepare(options.folder, options.gpu, options.only, options.split)
         print(f"{archive}: {archive.stat().st_size / 2**20:.2f} MiB")
         return 0
     from report import report as write_report
 
-    write_report(options.out, options.folder, options.peers, options.t4)
+    write_report(options.out, options.folder, options.peers, options.t4, jobs=options.jobs)
     return 0
 
 
@@ -48,6 +51,7 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gpu", default="h200", help="the card to compile for")
     parser.add_argument("--only", default="", help="cases whose id holds this")
+    parser.add_argument("--split", default="", choices=("", *SPLITS))
 
 
 def _measure_options(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +59,7 @@ def _measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="results are appended here")
     parser.add_argument("--work", type=Path, help="where it is unpacked (else a temporary folder)")
     parser.add_argument("--only", default="", help="cases whose id holds this")
-    parser.add_argument("--split", default="", choices=("", "tune", "score"))
+    parser.add_argument("--split", default="", choices=("", *SPLITS))
     parser.add_argument("--kind", default="", choices=("", "grid", "capped"))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="then none starts")
     parser.add_argument("--grace", type=float, default=60, help="then the rest is killed, s")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from cases import LARGE, MIXTURES, SCORE, TUNE, Case
+from cases import FRESH, LARGE, MIXTURES, SCORE, TUNE, Case
 from rough import GIB, rough_bytes, rough_flops, shape_and_size
 
 LENGTHS = (256, 384, 512, 777, 1024, 1536, 2048, 3072, 4096, 6000, 8192, 16384)
@@ -21,6 +21,7 @@ OPTIMIZERS = (
     "sgd",
     "paged_adamw_32bit",
 )
+NO_SDPA = ("bloom", "codegen", "gpt_neo", "gptj", "mpt")  # transformers 5.23 has eager alone
 SIZES = (10, 15, 20, 30, 50, 100)  # GiB at most, of the candidates for capped runs
 GRID_LIMIT = 56 * GIB  # so that two of the largest run at once on one card
 STEP_LIMIT = 2.0e15  # FLOPs of a step: 5 s at 400 TFLOP/s
@@ -48,6 +49,7 @@ CHOSEN = (
     "Qwen/Qwen3-1.7B",
     "allenai/OLMo-2-0425-1B",
 )
+FRESH_CELLS = 4  # of each fresh architecture: a full one, a LoRA, a 4-bit one, and any other
 MIXTURE_CELLS = (1, 4, 5, 6, 7, 11)  # no prefix: trl 1.16 cannot train one on a mixture
 
 
@@ -62,9 +64,33 @@ def grid() -> tuple[Case, ...]:
             optimizer = OPTIMIZERS[(number + len(architecture)) % len(OPTIMIZERS)]
             case = draw(rng, models, method, GRID_LIMIT, optimizer, **options)
             found.setdefault(case.id, case)
-    for case in chosen():
+    for case in (*chosen(), *fresh()):
         found.setdefault(case.id, case)
     return tuple(found.values())
+
+
+def fresh() -> Iterator[Case]:
+    """Yield the cases of the fresh architectures: some cells of each, drawn as the others are."""
+    for architecture, models in FRESH.items():
+        rng = Random(f"fresh/{architecture}")
+        numbers = {rng.choice(group) for group in ((0, 1, 2), (3, 4, 5, 6), (7, 8, 9))}
+        rest = [number for number in range(len(CELLS)) if number not in numbers]
+        if architecture in MIXTURES:
+            rest = [number for number in rest if number in MIXTURE_CELLS]
+        numbers |= set(rng.sample(rest, FRESH_CELLS - len(numbers)))
+        for number in sorted(numbers):
+            method, options = CELLS[number]
+            fixed = {"attention": "eager"} if architecture in NO_SDPA else {}
+            optimizer = OPTIMIZERS[(number + len(architecture)) % len(OPTIMIZERS)]
+            yield draw(
+                Random(f"fresh/{architecture}/{number}"),
+                models,
+                method,
+                GRID_LIMIT,
+                optimizer,
+                **options,
+                **fixed,
+            )
 
 
 def pool(count: int = 480) -> tuple[Case, ...]:

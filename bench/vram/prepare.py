@@ -42,7 +42,7 @@ class CaseError(Exception):
     """A case does not compile; the message says what stands against it."""
 
 
-def prepare(folder: Path, gpu: str = "h200", only: str = "") -> Path:
+def prepare(folder: Path, gpu: str = "h200", only: str = "", split: str = "") -> Path:
     """Compile all cases for a kind of card and pack them; returns the archive.
 
     The capped cases are chosen by today's predictions the first time, and kept in capped.json.
@@ -52,7 +52,7 @@ def prepare(folder: Path, gpu: str = "h200", only: str = "") -> Path:
     under_caps = capped.read() or _choose(folder, hardware)
     listed = []
     for case in (*grid(), *under_caps):
-        if only not in case.id:
+        if only not in case.id or split not in ("", case.split):
             continue
         plan = build(case, folder, hardware)
         listed.append(entry(case, plan))

@@ -13,14 +13,13 @@ from capped import NEAR_HIGH, NEAR_LOW
 from capped import read as read_capped
 from cases import SCORE, TUNE, Case
 from grid import grid
-from measure import OUT_OF_MEMORY, digest, read_results
+from measure import OUT_OF_MEMORY, read_results
 from peer_tables import peer_table, t4_table
 from plots import draw
-from prepare import hardware_of, predict
+from predictions import Predictions
 from tables import GIB, Row
 
 from ftspec import __version__
-from ftspec.compiler.memory.live import LiveTracer
 
 HERE = Path(__file__).resolve().parent
 # What the worker's phases are called in a prediction.
@@ -34,14 +33,16 @@ def report(
     peers: Path | None = None,
     t4: Path | None = None,
     target: Path = HERE,
+    jobs: int = 1,
 ) -> Path:
     """Compile the measured cases again in `folder` and write RESULTS.md and its plots.
 
-    peers: the file that peers.py wrote; t4: the folder of the public T4 rows.
+    peers: the file that peers.py wrote; t4: the folder of the public T4 rows. jobs: predictions
+    made at once; each is kept in `folder`, so that a report that was stopped goes on.
     """
     folder.mkdir(parents=True, exist_ok=True)
     results = read_results(out)
-    rows, lives, strangers = joined(results, folder)
+    rows, lives, strangers = joined(results, Predictions(folder, jobs))
     figures = draw(rows, target)
     answers = json.loads(peers.read_text()) if peers else {}
     parts = [head(results, rows, strangers), _body(rows, lives, figures), _repeats(results)]
@@ -58,7 +59,7 @@ def report(
 
 
 def joined(
-    results: Sequence[dict[str, Any]], folder: Path
+    results: Sequence[dict[str, Any]], predictions: Predictions
 ) -> tuple[list[Row], dict[str, int], list[str]]:
     """Return the newest row of each case and card, the smallest caps that were large enough, and
     the ids that no case has today, or of models whose config is another today.
@@ -75,7 +76,8 @@ def joined(
             lives[case.id] = min(cap, lives.get(case.id, cap))
         if not cap or cap == (case.cap_gib or 0) * GIB:
             newest[case.id, result["gpu"]] = result
-    made = {key: row_of(known[key[0]], result, folder) for key, result in newest.items()}
+    predictions.make([(known[name], card) for name, card in newest])
+    made = {key: row_of(known[key[0]], result, predictions) for key, result in newest.items()}
     rows = [row for row in made.values() if row is not None]
     strangers = {result["case"] for result in results} - set(known)
     strangers |= {name for (name, _), row in made.items() if row is None}
@@ -98,15 +100,14 @@ def driver_bytes(result: dict[str, Any]) -> int | None:
     return None if reserved is None or context is None else reserved + context
 
 
-def row_of(case: Case, result: dict[str, Any], folder: Path) -> Row | None:
+def row_of(case: Case, result: dict[str, Any], predictions: Predictions) -> Row | None:
     """Return a result beside today's prediction for the card that it was measured on.
 
     None where the model's config.json is not the one that was measured.
     """
-    card = hardware_of(result["gpu"])
-    memory = predict(case, folder, card, tracer=LiveTracer()).memory
+    memory = predictions.of(case, result["gpu"])
     measured = result.get("config")
-    if measured and measured != digest(folder / "models" / case.folder / "config.json"):
+    if measured and measured != memory.config:
         return None
     cap = case.cap_gib * GIB if case.cap_gib else None
     phase = result.get("phase") or ""
@@ -121,13 +122,13 @@ def row_of(case: Case, result: dict[str, Any], folder: Path) -> Row | None:
         allocated=result.get("allocated"),
         driver=driver_bytes(result),
         phase=PHASES.get(phase, phase),
-        predicted_allocated=memory.allocated_peak_bytes,
-        predicted_driver=memory.peak_bytes,
-        low=memory.low_bytes,
-        high=memory.high_bytes,
+        predicted_allocated=memory.allocated,
+        predicted_driver=memory.driver,
+        low=memory.low,
+        high=memory.high,
         verdict=memory.verdict,
-        predicted_phase=memory.phase or "",
-        way=memory.method,
+        predicted_phase=memory.phase,
+        way=memory.way,
         said=result.get("said", ""),
     )
 
