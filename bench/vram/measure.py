@@ -30,8 +30,9 @@ HERE = Path(__file__).resolve().parent
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
 OUT_OF_MEMORY = 76
 KEPT_FREE = 6 * GIB  # of the card: contexts of processes that end, and what is not foreseen
-CLIMB = 1.05  # the next cap of a case that died under its own
-CLIMBS = 12
+# Caps that a case which died is given in turn, as shares of its predicted peak, until it lives.
+CLIMB = (0.98, 1.0, 1.02, 1.05, 1.1, 1.2, 1.4)
+STRIDE = 1.1  # the next cap over the last one, beyond those
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,10 @@ def _jobs(
     for item in cases:
         cap = (item["case"]["cap_gib"] or 0) * GIB
         wanted = options.only in item["id"] and options.split in item["split"]
-        enough = done[item["id"], cap] >= options.repeats
-        if not wanted or options.kind not in item["kind"] or enough:
+        if not wanted or options.kind not in item["kind"]:
+            continue
+        if done[item["id"], cap] >= options.repeats:
+            yield from _higher(item, alike, options, card)
             continue
         if (item["peak_bytes"] or 0) > card.total_bytes:
             print(f"{item['id']}: needs a larger card, passed over", flush=True)
@@ -172,9 +175,8 @@ def _jobs(
 def _job(item: dict[str, Any], cap: int) -> Job:
     facts = {**item, "cap_bytes": cap}
     name = f"{item['id']}@{cap}" if cap else item["id"]
-    return Job(
-        name, item["reserve_bytes"], item["reserve_host_bytes"], item["seconds"], facts=facts
-    )
+    reserved = max(item["reserve_bytes"], cap if cap != (item["case"]["cap_gib"] or 0) * GIB else 0)
+    return Job(name, reserved, item["reserve_host_bytes"], item["seconds"], facts=facts)
 
 
 def _usual_context(rows: list[dict[str, Any]]) -> int | None:
@@ -192,11 +194,24 @@ def _again_alone(job: Job, result: dict[str, Any]) -> bool:
 
 def _climb(job: Job, result: dict[str, Any], options: Options, card: Card) -> Iterator[Job]:
     """Yield a capped case that died again, under the next cap, until one is large enough."""
-    cap, tries = job.facts["cap_bytes"], job.facts.get("climbs", 0)
-    higher = round(cap * CLIMB)
-    if options.climb and cap and result["exit"] == OUT_OF_MEMORY and tries < CLIMBS:
-        if higher < card.total_bytes - KEPT_FREE:
-            yield _job({**job.facts, "climbs": tries + 1}, higher)
+    tried = {"case": job.facts["id"], "cap_bytes": job.facts["cap_bytes"], "exit": result["exit"]}
+    yield from _higher(job.facts, [tried], options, card)
+
+
+def _higher(
+    item: dict[str, Any], results: list[dict[str, Any]], options: Options, card: Card
+) -> Iterator[Job]:
+    """Yield a case under the next cap above those it died under; nothing where it ran once."""
+    mine = [row for row in results if row["case"] == item["id"] and row.get("cap_bytes")]
+    peak, own = item["peak_bytes"], (item["case"]["cap_gib"] or 0) * GIB
+    lives = any(row["exit"] == 0 for row in mine)
+    if not options.climb or not mine or not peak or lives:
+        return
+    highest = max(own, *(row["cap_bytes"] for row in mine))
+    caps = [round(share * peak) for share in CLIMB if round(share * peak) > highest]
+    cap = caps[0] if caps else round(STRIDE * highest)
+    if cap < card.total_bytes - KEPT_FREE:
+        yield _job(item, cap)
 
 
 def _append(out: Path, row: dict[str, Any]) -> None:

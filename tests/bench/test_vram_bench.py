@@ -191,13 +191,22 @@ def test_a_run_that_died_of_others_runs_again_alone() -> None:
 
 
 def test_a_capped_case_climbs_until_it_lives(tmp_path: Path) -> None:
-    job = measure._job(ENTRY, 8 * GIB)
-    died, ran = {"exit": 76}, {"exit": 0}
-    chosen = options(tmp_path, climb=True)
-    (more,) = measure._climb(job, died, chosen, CARD)
-    assert more.facts["cap_bytes"] == round(8 * GIB * measure.CLIMB)
-    assert not list(measure._climb(job, ran, chosen, CARD))
-    assert not list(measure._climb(job, died, options(tmp_path), CARD))
+    entry = {**ENTRY, "peak_bytes": 10 * GIB, "case": {**ENTRY["case"], "cap_gib": 8}}
+    chosen, died, ran = options(tmp_path, climb=True), {"exit": 76}, {"exit": 0}
+
+    def after(cap: int, result: dict[str, Any]) -> list[int]:
+        jobs = measure._climb(measure._job(entry, cap), result, chosen, CARD)
+        return [job.facts["cap_bytes"] for job in jobs]
+
+    assert after(8 * GIB, died) == [round(9.8 * GIB)]
+    assert after(round(9.8 * GIB), died) == [10 * GIB]
+    assert after(14 * GIB, died) == [round(15.4 * GIB)]
+    assert not after(8 * GIB, ran)
+    assert not list(measure._climb(measure._job(entry, 8 * GIB), died, options(tmp_path), CARD))
+    known = [{"case": entry["id"], "cap_bytes": 8 * GIB, "exit": 76}]
+    (more,) = measure._higher(entry, known, chosen, CARD)
+    assert more.facts["cap_bytes"] == round(9.8 * GIB)
+    assert not list(measure._higher(entry, [*known, {**known[0], "exit": 0}], chosen, CARD))
 
 
 def test_results_that_were_cut_off_are_passed_over(tmp_path: Path) -> None:
