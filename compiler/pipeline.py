@@ -25,6 +25,7 @@ from ftspec.compiler.rules import (
     does_not_fit,
     metric_not_emitted,
     not_acted_on,
+    packed_rows_mix,
     tight,
     untrainable_mixture,
     virtual_tokens_refused,
@@ -47,6 +48,13 @@ PASSES: tuple[Pass, ...] = (
     regularize,
     choose_rhythm,
     judge_memory,
+)
+REFUSED = (
+    metric_not_emitted,
+    not_acted_on,
+    untrainable_mixture,
+    virtual_tokens_refused,
+    packed_rows_mix,
 )
 
 
@@ -88,7 +96,7 @@ def compile_spec(
     if spec.data.train is None:
         rule = no_data.find(needs_data) if parsed.flat else missing_key.find(("data", "train"))
         draft = draft.found(*rule)
-    for about in (metric_not_emitted, not_acted_on, untrainable_mixture, virtual_tokens_refused):
+    for about in REFUSED:
         draft = draft.found(*about.find(draft))
     if _stuck(draft):
         return Compiled(None, _sorted(parsed, draft))
@@ -157,7 +165,7 @@ def finish(draft: Draft, parsed: Parsed) -> Plan:
             "ftspec": __version__,
             "output": draft.project.name,
             **sections,
-            "evaluate": ("perplexity",),
+            "evaluate": metric_not_emitted.measured(draft),
             "run": draft.spec.run,
             "memory": draft.choices["memory"],
             "facts": _facts(draft),

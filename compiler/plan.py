@@ -28,7 +28,9 @@ SCHEMA_VERSION = 1
 class Part(BaseModel):
     """A part of the plan: closed, frozen, complete."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), defer_build=True
+    )
 
 
 class ModelPlan(Part):

@@ -11,7 +11,7 @@ from t4 import T4Row, load_t4
 from tables import Row, accurate, error_cells, table
 
 COLUMNS = ("median", "mean", "95th", "worst under", "worst over")
-SPLITS = ("all", "score")
+SPLITS = ("all", "score", "fresh")
 DIED = ("died", "over")
 
 CASES = """\

@@ -8,7 +8,7 @@ from typing import Any
 
 from tables import GIB, Row, accurate
 
-COLOURS = {"score": "#0b6e99", "tune": "#d9822b"}
+COLOURS = {"score": "#0b6e99", "tune": "#d9822b", "fresh": "#2f8f4e"}
 TOP = 0.05  # errors beyond are drawn at the edge
 
 

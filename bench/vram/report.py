@@ -11,7 +11,7 @@ from typing import Any
 import tables
 from capped import NEAR_HIGH, NEAR_LOW
 from capped import read as read_capped
-from cases import SCORE, TUNE, Case
+from cases import FRESH, SCORE, TUNE, Case
 from grid import grid
 from measure import OUT_OF_MEMORY, read_results
 from peer_tables import peer_table, t4_table
@@ -153,7 +153,10 @@ def head(results: Iterable[dict[str, Any]], rows: Sequence[Row], strangers: list
         "",
         "The split is by architecture and was written down before any measurement:",
         "",
-        f"- **score**, never tuned on: {', '.join(SCORE)}",
+        f"- **fresh**, blind: chosen last, and the code that predicts them was committed before "
+        f"any of them ran: {', '.join(FRESH)}",
+        f"- **score**, never tuned on, but the causes of the worst misses among its first results "
+        f"were looked for and mended: {', '.join(SCORE)}",
         f"- **tune**, looked at: {', '.join(TUNE)}",
         "",
         *(f"- {count} results: {stack}" for stack, count in stacks.items()),
@@ -184,8 +187,10 @@ def _body(rows: Sequence[Row], lives: dict[str, int], figures: Sequence[Path]) -
             rows, "architecture", lambda row: f"{row.split}: {row.architecture}"
         ),
         "By method": tables.grouped(rows, "method", lambda row: f"{row.split}: {row.method}"),
-        "The ten worst, score": tables.worst([row for row in rows if row.split == "score"]),
-        "The ten worst, tune": tables.worst([row for row in rows if row.split == "tune"]),
+        **{
+            f"The ten worst, {split}": tables.worst([row for row in rows if row.split == split])
+            for split in tables.SPLITS
+        },
         "Capped runs": f"Today {near} of {len(capped)} are predicted within "
         f"{NEAR_LOW:.0%} to {NEAR_HIGH:.0%} of their caps.\n\n"
         + tables.capped_table(capped, lives),

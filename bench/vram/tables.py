@@ -10,6 +10,7 @@ from statistics import median
 
 GIB = 2**30
 CONFIDENCE = 0.95
+SPLITS = ("fresh", "score", "tune")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ ERRORS = ("n", "median", "95th", "worst under", "worst over")
 def accuracy(rows: Sequence[Row]) -> str:
     """Return the errors of both figures, split by split, and how often intervals held."""
     body = []
-    for split in ("score", "tune"):
+    for split in SPLITS:
         chosen = [row for row in accurate(rows) if row.split == split]
         for name, errors in _both(chosen):
             close = f"{sum(abs(e) < 0.01 for e in errors) / len(errors):.0%}" if errors else "-"
@@ -128,7 +129,7 @@ def grouped(rows: Sequence[Row], name: str, key: Callable[[Row], str]) -> str:
 def coverage(rows: Sequence[Row]) -> str:
     """Return how often the driver's figure lay in [low, high], and how wide that is."""
     body = []
-    for split in ("score", "tune"):
+    for split in SPLITS:
         chosen = [row for row in accurate(rows) if row.split == split and row.inside is not None]
         widths = [(row.high or 0) / (row.low or 1) - 1 for row in chosen]
         held = sum(bool(row.inside) for row in chosen)
@@ -141,8 +142,8 @@ def coverage(rows: Sequence[Row]) -> str:
 def verdicts(rows: Sequence[Row]) -> str:
     """Return what was said against what happened, and what follows from it."""
     parts = []
-    for split in ("score", "tune", "both"):
-        chosen = [row for row in rows if split in (row.split, "both") and row.outcome != "failed"]
+    for split in (*SPLITS, "all"):
+        chosen = [row for row in rows if split in (row.split, "all") and row.outcome != "failed"]
         counts = Counter((row.verdict, row.outcome) for row in chosen)
         body = [
             [said, *(str(counts[said, outcome]) for outcome in ("ran", "over", "died"))]

@@ -55,6 +55,7 @@ class Architecture:
     `four_hidden`: the MLP is four times as wide as the block where no width is given.
 
     `sdpa`, `flash`, `flex`: the attention kernels beside eager that the model may be loaded with.
+    `packs`: position ids that begin anew keep the rows of one sequence apart.
     """
 
     modules: Mapping[str, str]
@@ -79,6 +80,7 @@ class Architecture:
     sdpa: bool = True
     flash: bool = True
     flex: bool = True
+    packs: bool = True
     mixture: Mixture | None = None
 
     def targets(self, preset: str) -> tuple[str, ...]:

@@ -192,6 +192,7 @@ DENSE: Mapping[str, Architecture] = MappingProxyType(
             sdpa=False,
             flash=False,
             flex=False,
+            packs=False,
         ),
         "opt": replace(
             _GPT,
@@ -201,6 +202,7 @@ DENSE: Mapping[str, Architecture] = MappingProxyType(
             positions=2048,
             four_hidden=False,
             flex=True,
+            packs=False,
         ),
         "gpt_neox": Architecture(
             _NEOX,
@@ -231,6 +233,7 @@ DENSE: Mapping[str, Architecture] = MappingProxyType(
             split=True,
             four_hidden=True,
             flex=False,
+            packs=False,
         ),
         "bloom": Architecture(
             _NEOX,
@@ -244,6 +247,7 @@ DENSE: Mapping[str, Architecture] = MappingProxyType(
             sdpa=False,
             flash=False,
             flex=False,
+            packs=False,
         ),
     }
 )

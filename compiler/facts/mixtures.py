@@ -74,6 +74,7 @@ SPARSE: Mapping[str, Architecture] = MappingProxyType(
             kv_heads=8,
             positions=131072,
             sdpa=False,
+            packs=False,  # its mask is made without position ids
             mixture=Mixture(biased=True),
         ),
         "phimoe": Architecture(

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from ftspec.compiler.memory.accounts import account, totals
-from ftspec.compiler.memory.replay import PHASE, Replay, replay
-from ftspec.compiler.memory.simulate import Setting, evaluation, events, paged_bytes, training
+from ftspec.compiler.memory.replay import EMPTY_CACHE, PHASE, Replay, replay
+from ftspec.compiler.memory.simulate import (
+    Setting,
+    evaluation,
+    events,
+    load_quantized,
+    paged_bytes,
+    training,
+)
 from ftspec.compiler.memory.sizes import sizes
 from ftspec.compiler.memory.tape import Player, Tape
 from ftspec.compiler.memory.trace.calls import Call, inside
@@ -18,6 +26,11 @@ from ftspec.compiler.memory.trace.workspaces import cublas_workspace, cublaslt_w
 from ftspec.compiler.memory.work import Work
 
 TORCH = (2, 11)  # whose biased workspace is counted; torch 2.12 and later need less
+# How checkpoints hold experts (transformers 5.23, conversion_mapping.py): the gates before what
+# goes down, where others hold them after it; and merged already.
+GATES_FIRST = ("mixtral", "minimax", "phimoe")
+HELD_MERGED = ("gpt_oss",)
+BASE = "base::"  # before the names of a trace's weights
 INPUTS = 3  # ids, labels, and a mask or positions: eight bytes a token each
 
 
@@ -89,7 +102,10 @@ def of_trace(seen: Any, tape: Tape | None, work: Work, capability: Capability) -
         made = list(events(player, known, setting))
         kinds, paged = player.kinds, paged_bytes(tape, known, setting)
     else:
-        made, kinds, paged = *_as_it_stands(seen.events, seen.gradients), 0
+        made, kinds = _as_it_stands(seen.events, seen.gradients)
+        if work.quantization != "none":
+            made = _quantized_on_the_card(made, kinds, seen.events, setting_of(work, capability))
+        paged = 0
     replayed = replay(made)
     return Peaks(
         allocated=replayed.allocated_peak,
@@ -129,6 +145,41 @@ def _as_it_stands(
     return made, kinds
 
 
+class _Allocations:
+    """Gives keys to allocations that no trace has, and keeps their accounts."""
+
+    def __init__(self, first: int, kinds: dict[int, str]) -> None:
+        self.keys, self.kinds = count(first), kinds
+
+    def alloc(self, size: int, kind: str) -> tuple[int, int]:
+        """Return the event of an allocation."""
+        key = next(self.keys)
+        self.kinds[key] = kind
+        return key, size
+
+
+def _quantized_on_the_card(
+    made: list[tuple[int, int | str]],
+    kinds: dict[int, str],
+    traced: list[tuple[int, int, str]],
+    setting: Setting,
+) -> list[tuple[int, int | str]]:
+    """Return a whole trace's events with its weights loaded as they are quantized; adds to kinds.
+
+    A trace meets them where they lie. One that gives some of them back is left as it is.
+    """
+    base = {
+        key: (tag.removeprefix(BASE), size) for key, size, tag in traced if tag.startswith(BASE)
+    }
+    if any(key in base and size == -1 for key, size in made):
+        return made
+    rest = [event for event in made if event[0] not in base]
+    start = rest.index((PHASE, "load")) + 1
+    allocations = _Allocations(max(kinds) + 1, kinds)
+    loading = [*load_quantized(allocations, list(base.values()), setting), (EMPTY_CACHE, 0)]
+    return [*rest[:start], *loading, *rest[start:]]
+
+
 def _account_of(segment: str, tag: str) -> str:
     first = tag.split(":")[0]
     if first == "base":
@@ -154,4 +205,6 @@ def setting_of(work: Work, capability: Capability) -> Setting:
         biased_workspace=cublaslt_workspace(TORCH),
         quantized=work.quantization != "none",
         transposed=work.shape.family is not None and work.shape.family.conv1d,
+        experts=0 if work.shape.architecture in HELD_MERGED else work.shape.experts,
+        gates_first=work.shape.architecture in GATES_FIRST,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from ftspec.compiler.memory.optimizers import MAPS, OPTIMIZERS, Need, Parameter
 from ftspec.compiler.memory.replay import EMPTY_CACHE, PHASE
@@ -15,6 +16,7 @@ NORM_PIECE = 65_536  # elements a partial norm is of (ATen cuda/ForeachReduceOp.
 STEPS = 2  # the second has the optimizer's states, as all later ones do
 
 BLOCK = re.compile(r"\.\d+\.")
+MERGED = (".experts.gate_up_proj", ".experts.down_proj")  # of the experts of a block
 Mark = tuple[int, int | str]
 OneOf = TypeVar("OneOf", Base, Trained)
 
@@ -25,7 +27,8 @@ class Setting:
 
     inputs: tensors of a micro-batch and the bytes of each; eval_inputs the same. workspace: bytes
     of cuBLAS's, one a thread; biased_workspace: of biased products'. quantized: whether weights
-    are quantized on the card. transposed: checkpoints hold them turned over.
+    are quantized on the card. transposed: checkpoints hold them turned over. experts: of a block,
+    which checkpoints hold one by one; gates_first: their gates are named before what goes down.
     """
 
     layers: int
@@ -37,6 +40,8 @@ class Setting:
     biased_workspace: int
     quantized: bool
     transposed: bool = False
+    experts: int = 0
+    gates_first: bool = False
 
 
 def events(
@@ -123,7 +128,7 @@ def _load(player: Player, setting: Setting) -> Iterator[Mark]:
     """
     held = list(_held(player.tape, player.sizes, setting.layers))
     if setting.quantized:
-        yield from _load_quantized(player, held, transposed=setting.transposed)
+        yield from load_quantized(player, held, setting)
     else:  # loaded on the host, and moved as a whole
         yield from (player.alloc(size, _account(name)) for name, size in held)
     yield EMPTY_CACHE, 0
@@ -146,10 +151,19 @@ def _repeated(items: Sequence[OneOf], layers: int) -> Iterator[tuple[OneOf, int 
             yield from ((item, layer) for layer in range(layers) for item in of_blocks)
 
 
-def _load_quantized(
-    player: Player, held: Sequence[tuple[str, int]], *, transposed: bool
+class Allocating(Protocol):
+    """Whatever gives allocations their keys."""
+
+    def alloc(self, size: int, kind: str) -> tuple[int, int]:
+        """Return the event of an allocation of so many bytes, for an account."""
+
+
+def load_quantized(
+    player: Allocating, held: Sequence[tuple[str, int]], setting: Setting
 ) -> Iterator[Mark]:
     """One weight after the other, by name, each from a copy that is gone afterwards.
+
+    Experts are not quantized: those of a block are merged into one weight on the card.
 
     transformers 5.23 core_model_loading.py (no threads where it quantizes), modeling_utils.py
     caching_allocator_warmup; then peft's adapters in float32, which trl 1.16 casts to bfloat16
@@ -159,18 +173,44 @@ def _load_quantized(
     warm_up = player.alloc(sum(sizes[0] for sizes in groups.values()), "base_weights")
     yield warm_up
     yield warm_up[0], -1
-    for name in sorted(groups, key=_natural):
+    for name in sorted(groups, key=partial(_natural, gates_first=setting.gates_first)):
         sizes = groups[name]
-        if len(sizes) == 1:
+        if len(sizes) == 1 and setting.experts and name.endswith(MERGED):
+            yield from _merge(player, sizes[0], setting.experts, 2 if "gate" in name else 1)
+        elif len(sizes) == 1:
             yield player.alloc(sizes[0], "base_weights")
         else:
             quantize = _quantize_8bit if len(sizes) == 2 else _quantize_4bit
-            yield from quantize(player, sizes, transposed=transposed)
+            yield from quantize(player, sizes, transposed=setting.transposed)
     wide = [(player.alloc(2 * size, "adapters"), size) for name, size in held if _is_adapter(name)]
     yield from (event for event, _ in wide)
     for (key, _), size in wide:
         yield player.alloc(size, "adapters")
         yield key, -1
+
+
+def _merge(player: Allocating, size: int, experts: int, projections: int) -> Iterator[Mark]:
+    """A block's experts from the weights of each, projection by projection, then side by side.
+
+    transformers 5.23 core_model_loading.py: MergeModulelist gives a projection's weights back once
+    the next one is taken, Concatenate both stacks once it is done.
+    """
+    whole = size // projections
+    read = [
+        [player.alloc(whole // experts, "base_weights") for _ in range(experts)]
+        for _ in range(projections)
+    ]
+    yield from (event for weights in read for event in weights)
+    stacks = []
+    for number in range(projections):
+        if number:
+            yield from ((key, -1) for key, _ in read[number - 1])
+        stacks.append(player.alloc(whole, "base_weights"))
+        yield stacks[-1]
+    yield from ((key, -1) for key, _ in read[-1])
+    if projections > 1:
+        yield player.alloc(size, "base_weights")
+        yield from ((key, -1) for key, _ in stacks)
 
 
 def _weights(base: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
@@ -185,7 +225,7 @@ def _weights(base: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
     return found
 
 
-def _quantize_4bit(player: Player, sizes: Sequence[int], *, transposed: bool) -> Iterator[Mark]:
+def _quantize_4bit(player: Allocating, sizes: Sequence[int], *, transposed: bool) -> Iterator[Mark]:
     """A weight from its two-byte copy, turned over first if it is transposed (GPT-2's Conv1D).
 
     bitsandbytes 0.50 functional.py quantize_4bit and quantize_blockwise: the blocks' maxima; with
@@ -209,7 +249,7 @@ def _quantize_4bit(player: Player, sizes: Sequence[int], *, transposed: bool) ->
     yield from ((key, -1) for key, _ in reversed(copies))
 
 
-def _quantize_8bit(player: Player, sizes: Sequence[int], *, transposed: bool) -> Iterator[Mark]:
+def _quantize_8bit(player: Allocating, sizes: Sequence[int], *, transposed: bool) -> Iterator[Mark]:
     """A weight from its two-byte copy, by way of the host, and a float16 one.
 
     transformers 5.23 integrations/bitsandbytes.py Bnb8bitQuantize; bitsandbytes 0.50
@@ -230,9 +270,11 @@ def _is_adapter(name: str) -> bool:
     return ".lora_" in name or "prompt_encoder" in name or "modules_to_save" in name
 
 
-def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
+def _natural(name: str, *, gates_first: bool = False) -> tuple[tuple[int, int, str], ...]:
     """Order names as a checkpoint is read: by their parts, numbers as numbers."""
     plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+    if gates_first:  # w1 and w3 are the gate and what goes up, w2 what goes down
+        plain = plain.replace("experts.gate_up_proj", "experts.0.w1")
     return tuple((0, int(w), "") if w.isdigit() else (1, 0, w) for w in plain.split("."))
 
 

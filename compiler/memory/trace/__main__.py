@@ -1,7 +1,7 @@
 """Trace one set-up, as a child process: JSON in on stdin, JSON out on stdout.
 
-In: {"config", "work", "capability", "tapes": folder or null}. Out: the fields of `Peaks`. Libraries
-say much on stdout; the answer is its last line.
+In: {"config", "work", "capability", "tapes": folder or null}. Out: the fields of `Peaks`, and
+`kinds`: of layers that the model has. Libraries say much on stdout; the answer is its last line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ def main() -> int:
     asked = json.load(sys.stdin)
     from ftspec.compiler.memory.trace import preload
     from ftspec.compiler.memory.trace.question import work_of
+    from ftspec.compiler.memory.trace.subject import kinds_of_layers
 
     preload.libraries()
     work = work_of(asked["work"])
     capability = tuple(asked["capability"])
-    answer = traced(asked["config"], work, capability, asked.get("tapes"))
-    print("\n" + json.dumps(asdict(answer)))
+    answer = asdict(traced(asked["config"], work, capability, asked.get("tapes")))
+    print("\n" + json.dumps({**answer, "kinds": kinds_of_layers(asked["config"])}))
     return 0
 
 

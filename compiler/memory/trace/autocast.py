@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 
 HALF = (torch.float16, torch.bfloat16)
-# Computed in float32: their half-precision arguments are cast.
+# Computed in float32: their half-precision arguments are cast. `square` is made of `pow`.
 IN_FLOAT32 = (
     "acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow "
-    "__pow__ __rpow__ softplus layer_norm group_norm norm cosine_similarity nll_loss "
+    "__pow__ __rpow__ square softplus layer_norm group_norm norm cosine_similarity nll_loss "
     "cross_entropy kl_div l1_loss mse_loss dist cdist renorm logsumexp"
 ).split()
 # Computed in float32 by a dtype of their own, unless one is given.

@@ -65,6 +65,14 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in drop}
 
 
+def kinds_of_layers(config: Mapping[str, Any]) -> int:
+    """Return how many kinds of blocks transformers tells apart by `layer_types`; at least one."""
+    from transformers import AutoConfig
+
+    settings = AutoConfig.for_model(**_plain(config)).get_text_config()
+    return len(set(getattr(settings, "layer_types", None) or ("one",)))
+
+
 def alike_blocks(config: Mapping[str, Any], *, windows: bool) -> bool:
     """Whether a model's blocks are of one kind, so that a few of them stand for all.
 

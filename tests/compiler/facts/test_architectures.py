@@ -80,8 +80,8 @@ def small(kind: str, **changes: Any) -> dict[str, Any]:
     return {"model_type": kind, **{k: v for k, v in OTHERS.get(kind, SMALL).items()}, **changes}
 
 
-def build(config: dict[str, Any]) -> Any:
-    """Build a model without weights."""
+def build(config: dict[str, Any], device: str = "meta") -> Any:
+    """Build a model; on the meta device, without weights."""
     rope = {"rope_type": "default", "rope_theta": 10_000.0}
     given_keys = {key: value for key, value in config.items() if value is not None}
     for key in ("q_lora_rank",):  # here, null says something
@@ -93,7 +93,9 @@ def build(config: dict[str, Any]) -> Any:
         "gpt_oss",
     ):  # their own is for more positions
         given_keys["rope_parameters"] = rope
-    with torch.device("meta"):
+    if config["model_type"] == "ministral3":
+        rope |= {"llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 32}
+    with torch.device(device):
         return transformers.AutoModelForCausalLM.from_config(
             transformers.AutoConfig.for_model(**given_keys)
         )
@@ -255,3 +257,26 @@ def test_presets_name_what_they_stand_for() -> None:
         "v_proj",
         "o_proj",
     )
+
+
+# What a forward pass needs beside what building does.
+RUNS: dict[str, dict[str, Any]] = {
+    "deepseek_v2": {"num_key_value_heads": 4},
+    "deepseek_v3": {"num_key_value_heads": 4},
+}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_packed_rows_are_kept_apart_where_it_is_said(kind: str) -> None:
+    torch.manual_seed(0)
+    model = build(small(kind, **RUNS.get(kind, {})), "cpu").float().eval()
+    first, second = torch.randint(3, 120, (1, 11)), torch.randint(3, 120, (1, 7))
+    places = torch.cat([torch.arange(11), torch.arange(7)])[None]
+
+    def logits(ids: Any, **options: Any) -> Any:
+        with torch.no_grad():
+            return model(input_ids=ids, use_cache=False, **options).logits
+
+    alone = torch.cat([logits(first), logits(second)], dim=1)
+    packed = logits(torch.cat([first, second], dim=1), position_ids=places)
+    assert torch.allclose(alone, packed, atol=1e-4) is ARCHITECTURES[kind].packs

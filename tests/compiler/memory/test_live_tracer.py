@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,33 @@ def test_a_tape_that_was_traced_is_found_afterwards(monkeypatch: pytest.MonkeyPa
 )
 def test_a_set_up_survives_json(work: Any) -> None:
     assert work_of(json.loads(json.dumps(as_json(work)))) == work
+
+
+def test_the_larger_of_both_orders_counts_where_layers_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        seeds.append(seed := options["env"]["PYTHONHASHSEED"])
+        answer = {**ANSWER, "reserved": 6 + int(seed), "kinds": 2}
+        return subprocess.CompletedProcess(command, 0, json.dumps(answer), "")
+
+    monkeypatch.setattr(live.subprocess, "run", run)
+    seen = LiveTracer()(CONFIG, make_work(), (9, 0))
+    assert seen is not None and seen.reserved == 7
+    assert seeds == list(live.SEEDS)
+
+
+def test_the_seeds_give_both_orders() -> None:
+    code = "print(list({'full_attention', 'sliding_attention'}))"
+    orders = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in live.SEEDS
+    }
+    assert len(orders) == 2

@@ -14,7 +14,13 @@ from ftspec.compiler.memory.ledger import OPTIMIZER_BYTES
 from ftspec.compiler.memory.optimizers import OPTIMIZERS, Need, Parameter
 from ftspec.compiler.memory.peaks import peaks, setting_of
 from ftspec.compiler.memory.replay import EMPTY_CACHE, PHASE, replay
-from ftspec.compiler.memory.simulate import Setting, events, paged_bytes, parameters
+from ftspec.compiler.memory.simulate import (
+    Setting,
+    events,
+    load_quantized,
+    paged_bytes,
+    parameters,
+)
 from ftspec.compiler.memory.tape import Base, Player, Tape, Trained
 
 HIDDEN, WEIGHT, LOGITS, WIDTH = BYTES = [4096, 2048, 1024, 32]
@@ -330,3 +336,27 @@ def test_the_setting_is_of_the_work() -> None:
     assert setting_of(replace(work, eval_batch=0), (8, 6)).eval_inputs == ()
     assert setting_of(work, (8, 6)).workspace == 8_519_680
     assert setting_of(replace(work, quantization="nf4"), (9, 0)).quantized
+
+
+# --- experts --------------------------------------------------------------------------------------
+
+
+def load(held: list[tuple[str, int]], **changed: Any) -> list[tuple[int, Any]]:
+    """The events of loading weights by name, after the warm-up."""
+    player = Player(make_tape(), list(BYTES), LAYERS)
+    return list(load_quantized(player, held, setting(quantized=True, **changed)))[2:]
+
+
+def test_experts_are_merged_on_the_card() -> None:
+    held = [("mlp.experts.gate_up_proj", 48), ("mlp.experts.down_proj", 24), ("norm.weight", 2)]
+    made = [size for _, size in load(held, experts=3)]
+    down = [8, 8, 8, 24, -1, -1, -1]
+    gate_up = [*[8] * 6, 24, -1, -1, -1, 24, -1, -1, -1, 48, -1, -1]
+    assert made == [*down, *gate_up, 2]
+    first = [size for _, size in load(held, experts=3, gates_first=True)]
+    assert first == [*gate_up, *down, 2]
+
+
+def test_experts_that_a_checkpoint_holds_merged_are_read_as_they_are() -> None:
+    held = [("mlp.experts.gate_up_proj", 48), ("mlp.experts.down_proj", 24)]
+    assert [size for _, size in load(held)] == [24, 48]
