@@ -16,7 +16,7 @@ from ftspec import __version__
 from ftspec.compiler.plan import Plan
 from ftspec.spec.edit import number
 
-SCRIPTS = ("train.py", "journal.py", "evaluate.py", "merge.py", "chat.py")
+SCRIPTS = ("train.py", "journal.py", "base.py", "evaluate.py", "review.py", "merge.py", "chat.py")
 METHOD_WORDS = {
     "full": "training all of its weights",
     "lora": "LoRA",
@@ -40,6 +40,8 @@ def emit(plan: Plan) -> dict[str, bytes]:
     """Return the files of the project, by their path in it. The same plan gives the same bytes."""
     context = _context(plan)
     names = [*SCRIPTS, "requirements.txt", "README.md"]
+    names += ["metrics.py"] if context["evaluates"] else []
+    names += ["shards.py", "handover.py"] if context["lora"] else []
     files = {name: _render(name, context) for name in names}
     if plan.model.gguf is not None:
         files["convert.py"] = convert_script(plan.model.gguf, plan.model.name, plan.spec.name)
@@ -147,11 +149,13 @@ def _context(plan: Plan) -> dict[str, Any]:
         "lora": plan.method.type in ("lora", "qlora"),
         "quantized": plan.method.quantization != "none",
         "evaluates": plan.data.eval_from != "none",
+        "answers": plan.data.eval_from != "none" and plan.data.format != "text",
         "template_file": plan.model.chat_template is not None,
         "adapter_class": adapter,
         "method_words": METHOD_WORDS[plan.method.type],
         "model_literal": _model(plan),
         "assign": assign,
+        "imports": imports,
         "start": _start(plan),
         "evaluate_batch": _evaluate_batch(plan),
         "comments": _comments(plan),
@@ -240,6 +244,15 @@ def assign(name: str, items: tuple[str, ...], comment: str = "") -> str:
     text = wrap_list(name, items)
     first, newline, rest = text.partition("\n")
     return first + tail + newline + rest
+
+
+def imports(module: str, *names: str) -> str:
+    """Write an import of the names that are not empty, laid out as the formatter does."""
+    wanted = [name for name in names if name]
+    line = f"from {module} import {', '.join(wanted)}"
+    if len(line) <= LINE:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in wanted), ")"])
 
 
 def wrap_list(name: str, items: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ TESTED_WITH: Mapping[str, str] = MappingProxyType(
         "datasets": "5.2.0",
         "gguf": "0.19.0",
         "peft": "0.21.2",
+        "sacrebleu": "2.6.0",
         "torch": "2.13.0",
         "transformers": "5.23.0",
         "trl": "1.16.0",

@@ -33,9 +33,13 @@ class Section:
     note: str = ""
 
 
-def page(title: str, sections: Sequence[Section], lead: str = "") -> str:
-    """Return a whole page of these sections."""
-    style, script = _text("page.css"), _text("page.js")
+def page(title: str, sections: Sequence[Section], lead: str = "", also: str = "") -> str:
+    """Return a whole page of these sections.
+
+    `also` names a style and a script of `templates/report` that stand beside the page's own.
+    """
+    names = ["page", also] if also else ["page"]
+    style, script = ("\n".join(_text(f"{name}.{kind}") for name in names) for kind in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ftspec.runtime.child import Child, wait_for_end
 from ftspec.runtime.ending import Ending, Seen, as_facts, ending
 from ftspec.runtime.events import Event, Follower
 from ftspec.runtime.interrupts import Interrupts
 from ftspec.runtime.kills import memory_kills
+from ftspec.runtime.live import View
 from ftspec.runtime.project import last_words
 from ftspec.runtime.rules import checkpoint_not_whole
 from ftspec.runtime.rules.trouble import Trouble
@@ -23,19 +24,6 @@ from ftspec.spec.model import Run as RunSettings
 POLL_SECONDS = 0.2
 STACKS_SECONDS = 1.0  # for a hanging script to print where it is
 HANGING_GRACE = 30.0  # seconds; it does not answer anyway
-
-
-class View(Protocol):
-    """Shows a run to somebody."""
-
-    def event(self, event: Event) -> None:
-        """Show an event of the run."""
-
-    def note(self, text: str) -> None:
-        """Show a sentence about the run."""
-
-    def close(self) -> None:
-        """Leave the screen as it should stay."""
 
 
 @dataclass(slots=True)

@@ -1,15 +1,24 @@
-"""Views of a run: a live display on a terminal, one line an event elsewhere."""
+"""Views of a run: one line an event, or (live_view.py) a display on a terminal."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import Protocol, TextIO
 
 from ftspec.runtime.events import Event
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
+
+class View(Protocol):
+    """Shows a run to somebody."""
+
+    def event(self, event: Event) -> None:
+        """Show an event of the run."""
+
+    def note(self, text: str) -> None:
+        """Show a sentence about the run."""
+
+    def close(self) -> None:
+        """Leave the screen as it should stay."""
 
 
 def describe(event: Event) -> str | None:
@@ -74,67 +83,15 @@ class PlainView:
         """Nothing has to be undone."""
 
 
-class LiveView:
-    """A progress bar with loss, tokens a second and the time left, drawn from the launch on."""
+def view_for(stream: TextIO, predicted: int | None = None) -> View:
+    """Return the view for a stream: live on a terminal that can draw, plain elsewhere.
 
-    def __init__(self, console: Console | None = None) -> None:
-        from rich import console as rich_console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = console or rich_console.Console(stderr=True)
-        self._progress: Progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[time]}"),
-            console=self._console,
-            expand=True,
-        )
-        self._task = self._progress.add_task("loading", total=None, facts="", time="")
-        self._total: float | None = None
-        self._held_out = ""
-
-    def event(self, event: Event) -> None:
-        """Move the bar, and print what is worth keeping above it."""
-        match event["event"]:
-            case "launch" | "attach":
-                self._progress.start()
-            case "start":
-                self._total = event.get("total_steps") or 1
-                self._progress.reset(
-                    self._task,
-                    total=self._total,
-                    description="training",
-                    facts=f"0/{self._total}",
-                    time="left",
-                )
-                if event.get("resumed_from"):
-                    self.note(f"going on from {event['resumed_from']}")
-            case "step":
-                step, loss = event.get("step"), _number(event.get("loss"))
-                facts = f"{step}/{self._total}  loss {loss}{self._held_out}  {_rate(event)}"
-                time = "in all" if step == self._total else "left"
-                self._progress.update(self._task, completed=step, facts=facts, time=time)
-            case "eval":
-                self._held_out = f", held out {_number(event.get('loss'))}"
-            case "out-of-memory" | "stop" | "disk-full":
-                self.note(describe(event) or "")
-
-    def note(self, text: str) -> None:
-        """Print a sentence above the bar."""
-        self._console.print(text, markup=False, highlight=False)
-
-    def close(self) -> None:
-        """Stop drawing; the last state of the bar stays."""
-        if self._progress.live.is_started:
-            self._progress.stop()
-
-
-def view_for(stream: TextIO) -> PlainView | LiveView:
-    """Return the view for a stream: live on a terminal that can draw, plain elsewhere."""
+    predicted: the allocator's peak that the plan predicts, in bytes.
+    """
     import os
 
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        return LiveView()
+        from ftspec.runtime.live_view import LiveView
+
+        return LiveView(predicted)
     return PlainView(stream)

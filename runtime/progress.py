@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,13 @@ class Progress:
     def step(self) -> int:
         """The last step that was logged."""
         return max(self.losses, default=0)
+
+    @property
+    def best_held_out(self) -> tuple[int, float] | None:
+        """The step of the lowest held-out loss, and that loss; None where none is finite."""
+        finite = {step: loss for step, loss in self.held_out.items() if math.isfinite(loss)}
+        best = min(finite, key=finite.__getitem__, default=None)
+        return None if best is None else (best, finite[best])
 
     @property
     def seconds_left(self) -> float | None:

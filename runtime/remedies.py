@@ -9,7 +9,7 @@ from typing import Any
 
 from ftspec.runtime.attempts import Attempt
 from ftspec.runtime.ending import Ending
-from ftspec.runtime.project import last_words
+from ftspec.runtime.project import fact, last_words
 from ftspec.runtime.recompile import quantized
 from ftspec.runtime.rules import edited_project, gpu_lost, no_rung_left, ran_out_of_memory
 from ftspec.runtime.rules.trouble import Trouble
@@ -83,7 +83,8 @@ def _memory(
             for leave in LEAVES
             if leave not in allowed and next_rung(phase, now, plan, [leave], host=host)
         ]
-        nothing = Trouble(phase=phase, where=trouble.where, refused=tuple(helps))
+        full = fact(plan, "method", "type") == "full"
+        nothing = Trouble(phase=phase, where=trouble.where, refused=tuple(helps), full=full)
         for finding in no_rung_left.find(nothing):
             attempt.found(finding)
         return None

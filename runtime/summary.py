@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,9 +14,14 @@ LABEL = 12  # characters
 
 def summary(found: Progress, plan: Mapping[str, Any]) -> list[str]:
     """Return the lines; what is not known is left out."""
+    return [f"  {label:<{LABEL}}{text}" for label, text in facts(found, plan)]
+
+
+def facts(found: Progress, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what is told, each line with its label; one without goes on with the line before."""
     lines = [*_trained(found), *_losses(found), *_memory(found, plan)]
-    lines += [*_attempts(found), *_changes(found), *_findings(found)]
-    return [f"  {label:<{LABEL}}{text}" for label, text in lines]
+    lines += [*_attempts(found), *_changes(found), *_healing(found), *_findings(found)]
+    return lines
 
 
 def _trained(found: Progress) -> Iterator[tuple[str, str]]:
@@ -40,10 +44,9 @@ def _losses(found: Progress) -> Iterator[tuple[str, str]]:
     if len(losses) > 1:
         yield "loss", f"{losses[0]:.3f} at first, {losses[-1]:.3f} at last"
     if found.held_out:
-        finite = {step: loss for step, loss in found.held_out.items() if math.isfinite(loss)}
-        best = min(finite, key=finite.__getitem__, default=None)
+        best = found.best_held_out
         last = found.held_out[max(found.held_out)]
-        more = f", best {finite[best]:.3f} at step {best}" if best is not None else ""
+        more = f", best {best[1]:.3f} at step {best[0]}" if best is not None else ""
         yield "held out", f"{last:.3f} at last{more}"
 
 
@@ -81,6 +84,30 @@ def _changes(found: Progress) -> Iterator[tuple[str, str]]:
     )
     if scripts:
         yield "scripts", f"the last attempt's own: {found.run.path / scripts}"
+
+
+def _healing(found: Progress) -> Iterator[tuple[str, str]]:
+    """What earlier runs were treated for, and what each gained."""
+    history = found.ledger.get("healing") or []
+    for place, entry in enumerate(history, 1):
+        after = history[place] if place < len(history) else None
+        names = ", ".join(str(item.get("name")) for item in entry["findings"])
+        yield "healed", f"run {entry['run']} ({entry['reason']}): {names}"
+        for change in entry["changes"]:
+            before, to = (_value(change.get(key)) for key in ("from", "to"))
+            yield "", f"{change.get('path')} {before} -> {to}"
+        begun = entry.get("resumed_from")
+        start = f"on from {begun}" if begun else "from the start"
+        yield "", f"then {start}; {_gained(entry, after, found)}"
+
+
+def _gained(entry: Mapping[str, Any], after: Mapping[str, Any] | None, found: Progress) -> str:
+    """Say the best held-out loss before a treatment, and after it."""
+    best = found.best_held_out
+    now = after.get("best_held_out_loss") if after else best[1] if best else None
+    values = (entry.get("best_held_out_loss"), now)
+    before, later = (f"{loss:.3f}" if loss is not None else "not measured" for loss in values)
+    return f"held-out loss at best {before} before, {later} after"
 
 
 def _findings(found: Progress) -> Iterator[tuple[str, str]]:

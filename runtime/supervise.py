@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ftspec.compiler.plan import learning_digest
-from ftspec.runtime.attempts import Attempt, View, catch_up, close, follow, new_record, take
+from ftspec.runtime.attempts import Attempt, catch_up, close, follow, new_record, take
 from ftspec.runtime.child import Child, Found, Started, stop
 from ftspec.runtime.disk import room
 from ftspec.runtime.ending import CANNOT_WRITE, REASONS, Ending
 from ftspec.runtime.events import Follower
 from ftspec.runtime.interrupts import Interrupts
+from ftspec.runtime.live import View
 from ftspec.runtime.lock import AlreadyRunningError, only_one
 from ftspec.runtime.origin import commit, versions
 from ftspec.runtime.process import from_json
@@ -132,6 +133,7 @@ def _nobody_trains(run: RunFolder) -> None:
 def _run(work: _Work) -> Ended:
     """Go through attempts until one ends well, or nothing helps any more."""
     run = work.run
+    _show_earlier(work)
     left = _left_behind(work)
     if left is None:
         if run.finished:
@@ -141,6 +143,18 @@ def _run(work: _Work) -> Ended:
             return refused
     with Interrupts() as interrupts:
         return _attempts(work, left, interrupts)
+
+
+def _show_earlier(work: _Work) -> None:
+    """Give the view the losses of earlier attempts, for its curve."""
+    losses = {
+        event["step"]: event.get("loss")
+        for event in Follower(work.run.events).new_events()
+        if event["event"] == "step" and isinstance(event.get("step"), int)
+    }
+    known = {step: loss for step, loss in losses.items() if isinstance(loss, int | float)}
+    if known:
+        work.view.event({"event": "earlier", "losses": known})
 
 
 def _attempts(work: _Work, left: tuple[Attempt, Child] | None, interrupts: Interrupts) -> Ended:
@@ -160,6 +174,7 @@ def _attempts(work: _Work, left: tuple[Attempt, Child] | None, interrupts: Inter
         more = step.words
         if number == most:
             more = f"{number} attempts were made, and `run.max_attempts` allows no more"
+            more += f"; not tried: {step.words}"
         work.view.note(more)
     return _result(attempt, ended)
 
@@ -216,7 +231,7 @@ def _carried_on(work: _Work) -> Remedy:
         scripts = record.get("scripts")
         folder = work.run.path / scripts if scripts else None
         return Remedy("", record.get("constants") or {}, (), folder)
-    return Remedy("")
+    return Remedy("", work.ledger.get("constants") or {})  # of the run that was healed
 
 
 def _attempt(work: _Work, record: dict[str, Any]) -> Attempt:

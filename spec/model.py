@@ -51,7 +51,9 @@ TARGET_PRESETS = ("attention-min", "attention", "all-linear")
 class Section(BaseModel):
     """A part of a spec: strict, frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Model(Section):

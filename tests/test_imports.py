@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes import make_model, write_alpaca
+from fakes import make_model, make_project, write_alpaca
 
 HEAVY = {"torch", "transformers", "datasets", "numpy", "pyarrow", "trl", "peft", "accelerate"}
 CHILD = """\
@@ -52,6 +52,7 @@ def imported(here: Path, *arguments: str) -> set[str]:
         ("build", "spec.yaml"),
         ("explain", "FT101"),
         ("diagnose", "log.jsonl"),
+        ("data", "check", "rows.jsonl"),
         ("schema",),
         ("models",),
         ("models", "tiny", "--json"),
@@ -66,6 +67,18 @@ def test_light_verbs_import_no_heavy_library(arguments: tuple[str, ...], here: P
     assert modules & HEAVY == set()
     measures = arguments[0] in ("check", "build")
     assert ("tokenizers" in modules) is measures  # lengths were measured, with the tokenizer alone
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "stop"])
+def test_looking_at_a_run_imports_no_heavy_library(verb: str, here: Path) -> None:
+    make_project(here / "bot")
+    trained = (
+        "import sys, ftspec.cli.python as python; from ftspec.cli.boundary import run;"
+        "python.missing_libraries = lambda _: ();"
+        "sys.exit(run(['run', 'bot']))"
+    )
+    subprocess.run([sys.executable, "-c", trained], cwd=here, check=True, timeout=60)
+    assert imported(here, verb, "bot") & (HEAVY | {"tokenizers", "jinja2"}) == set()
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])

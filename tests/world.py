@@ -90,5 +90,6 @@ def make_world(folder: Path) -> Path:
     write_rows(folder / "long.jsonl", long)
     write_rows(folder / "chats.jsonl", rows_of("messages", 120))
     (folder / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction":\n')
+    write_rows(folder / "book.jsonl", rows_of("text", 120))
     write_rows(folder / "odd.jsonl", [{"a": 1, "b": 2}])
     return folder

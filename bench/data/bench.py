@@ -16,36 +16,28 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from inject import INJECTORS
+from scores import ALPACA, DEMOS, TRAIN, checked, injected, rows_found
 
+from ftspec.compiler.facts.model import ModelFacts
 from ftspec.doctor.data.catalogue import RULES
-from ftspec.doctor.data.check import Checked, Wanted, check, rows_of
+from ftspec.doctor.data.check import Wanted, check, rows_of
 from ftspec.doctor.data.clean import clean
 from ftspec.doctor.data.fixes import FIXES
 from ftspec.doctor.data.near import ALIKE, Near, shingles
-from ftspec.doctor.data.readers.source import find_sources
+from ftspec.doctor.data.readers.source import Source, find_sources
 from ftspec.doctor.data.record import UnreadableDataError
+from ftspec.doctor.data.report import as_json, as_text
+from ftspec.doctor.data.tokens import Counting, Tokens
 
+MEMORY = Path("/dev/shm")  # where there is one, mutated files need no disk
 DATA = Path(__file__).parents[3] / "shared" / "data"
-TRAIN = "openai__grade-school-math/grade_school_math/data/train.jsonl"
 TEST = "openai__grade-school-math/grade_school_math/data/test.jsonl"
 SOCRATIC = "openai__grade-school-math/grade_school_math/data/test_socratic.jsonl"
-DEMOS = "hiyouga__LLaMA-Factory/data"
-ALPACA = f"{DEMOS}/alpaca_en_demo.json"
 TOOLS = "teknium1__GPTeacher/Toolformer/toolformer"
-PER_RULE, BASE = 200, 1200
-JUDGED = ("truncated-answer", "refusal", "wrong-language")
-NOT_BLIND = """\
-Prose: answers of 160 characters and more of a real demo set; the others: GSM8K.
-What a rule finds in the rows before the injection is left out: precision tells of new findings
-alone, and the table above of those on clean rows. Rules on truncated answers, cards, telephone
-numbers and repeated prompts were bettered on these rows, and words of placeholders, refusals and
-no-input texts were chosen by who wrote the rules: those figures are not blind.
-"""
 # file -> rule -> rows that are known to have the defect (research, by other means)
 KNOWN = {
     f"{TOOLS}-similarity-0.9-dataset.json": {"mojibake": 17},
@@ -56,18 +48,6 @@ KNOWN = {
     "axolotl-ai-cloud__axolotl/tests/fixtures/conversation.missingturns.json": {"empty-turn": 1},
     TRAIN: {"duplicate": 0},
 }
-
-
-def checked(paths: list[Path], held_out: list[Path] = [], near: bool = False) -> Checked:  # noqa: B006
-    """Check files as one data set."""
-    sources = find_sources([str(path) for path in paths], Path())
-    kept = find_sources([str(path) for path in held_out], Path())
-    return check(sources, Wanted(held_out=kept, near=near))
-
-
-def rows_found(result: Checked, rule: str) -> set[int]:
-    """Return the rows in which a rule found something."""
-    return {row for f in result.findings if f.name == rule for row in f.evidence["rows"]}
 
 
 def known(data: Path) -> Iterator[str]:
@@ -116,54 +96,6 @@ def false_findings(data: Path) -> Iterator[str]:
         yield f"| {Path(name).name} | {result.rows:,} | {len(rows)} ({names}) | {share:.2f} |"
 
 
-def base_rows(data: Path, prose: bool) -> list[dict[str, Any]]:
-    """Return clean alpaca rows: GSM8K's, or for judgements on prose those of a real demo set."""
-    if prose:
-        rows = json.loads((data / ALPACA).read_text())
-        long = [r for r in rows if len(r["output"]) >= 160 and "```" not in r["output"]]
-        return [r for r in long if r["output"].rstrip()[-1:] in ".!?"]
-    lines = (data / TRAIN).read_text().splitlines()[: 2 * BASE]
-    rows = [json.loads(line) for line in lines]
-    return [{"instruction": r["question"], "input": "", "output": r["answer"]} for r in rows]
-
-
-def injected(data: Path) -> Iterator[str]:
-    """Yield precision and recall of each rule on injected defects."""
-    yield f"\n## Injected defects: {PER_RULE} rows each\n"
-    yield NOT_BLIND
-    yield "| rule | rows | injected | precision | recall |\n| --- | --- | --- | --- | --- |"
-    if not (data / TRAIN).is_file() or not (data / ALPACA).is_file():
-        yield "| skipped: the clean sets are not at hand | | | | |"
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.jsonl"
-        for rule, inject in INJECTORS.items():
-            rows, counts = base_rows(data, rule in JUDGED), [0, 0, 0]
-            # A file's habit is part of judgements: one row in ten, in several files.
-            share = min(PER_RULE, len(rows) // 10) if rule in JUDGED else PER_RULE
-            for number in range(-(-PER_RULE // share)):
-                source = random.Random(f"{rule} {number}")
-                chosen = set(source.sample(range(len(rows)), share))
-                put(path, rows)
-                before = rows_found(checked([path]), rule)
-                put(path, [inject(r, source) if at in chosen else r for at, r in enumerate(rows)])
-                found = rows_found(checked([path]), rule) - before
-                truth = {at + 1 for at in chosen} - before
-                for at, more in enumerate((len(truth), len(found), len(found & truth))):
-                    counts[at] += more
-            truths, told, right = counts
-            yield (
-                f"| {rule}{' (prose)' if rule in JUDGED else ''} | {len(rows):,} | {truths} "
-                f"| {100 * right / max(1, told):.1f} % | {100 * right / truths:.1f} % |"
-            )
-
-
-def put(path: Path, rows: list[Any]) -> None:
-    """Write rows as JSON lines; a string is a line as it stands."""
-    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    path.write_text("\n".join(lines) + "\n")
-
-
 def near(data: Path) -> Iterator[str]:
     """Yield the table of near-duplicates against a comparison of all pairs."""
     yield "\n## Near-duplicates\n"
@@ -206,51 +138,96 @@ def alike(one: set[int], other: set[int]) -> bool:
 def speed(data: Path) -> Iterator[str]:
     """Yield rows a second of CPU time, the best of three."""
     yield "\n## Speed: rows a second of CPU time, one process\n"
-    yield "Best of three, on a machine that others used at the time.\n"
-    yield "| file | rows | all but near-duplicates | with them |\n| --- | --- | --- | --- |"
+    yield "Best of three, on a machine that others used at the time. Several processes:"
+    yield "`LARGE.md`, on a larger file.\n"
+    yield (
+        "| file | rows | characters a row | all but near-duplicates | near-duplicates too "
+        "| tokens, without these |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- |"
     for name in (TRAIN, f"{TOOLS}-dedupe-only-dataset.json", ALPACA):
         if not (data / name).is_file():
-            yield f"| {Path(name).name} | skipped: not at hand | | |"
+            yield f"| {Path(name).name} | skipped: not at hand | | | | |"
             continue
-        rates = []
-        for with_near in (False, True):
-            best = float("inf")
-            for _ in range(3):
-                start = time.process_time()
-                result = checked([data / name], near=with_near)
-                best = min(best, time.process_time() - start)
-            rates.append(f"{result.rows / best:,.0f}")
-        yield f"| {Path(name).name} | {result.rows:,} | {' | '.join(rates)} |"
+        (source,) = find_sources([str(data / name)], Path())
+        texts = [example.text for example in rows_of(source)]
+        size = sum(map(len, texts)) / len(texts)
+        with tempfile.TemporaryDirectory() as folder:
+            counting = trained(texts, Path(folder) / "tokenizer.json")
+            rates = [rate(source, near, None) for near in (False, True)]
+            rates.append(rate(source, False, counting))
+        figures = " | ".join(f"{rate:,.0f}" for rate in rates)
+        yield f"| {Path(name).name} | {len(texts):,} | {size:,.0f} | {figures} |"
+
+
+def rate(source: Source, near: bool, counting: Counting | None) -> float:
+    """Return rows a second of CPU time, the best of three."""
+    best, rows = float("inf"), 0
+    for _ in range(3):
+        tokens = Tokens(counting) if counting else None
+        start = time.process_time()
+        rows = check([source], Wanted(near=near, tokens=tokens)).rows
+        best = min(best, time.process_time() - start)
+    return rows / best
+
+
+def trained(texts: list[str], file: Path) -> Counting:
+    """Return how tokens are counted by a byte-level BPE of 16,000 tokens, trained on the rows."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=16_000, special_tokens=["</s>"], show_progress=False)
+    made.train_from_iterator(texts, trainer)
+    made.save(str(file))
+    facts = ModelFacts("made", "folder", tokenizer_file=file, special_tokens={"eos_token": "</s>"})
+    return Counting(facts, 1024)
 
 
 def fuzz(files: int, first: int = 1) -> Iterator[str]:
     """Check and clean mutated files; raises at the first that is not as it should be."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "doctor_data"))
+    yield "\n## Mutated files\n"
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        for number in range(files):
+            try:
+                counts.update(fuzzed(random.Random(1_000_000 * first + number), Path(folder)))
+            except BaseException:
+                print(f"file {number} of seed {first}", file=sys.stderr)
+                raise
+    yield f"{files:,} files, {counts['rows']:,} rows: no exception, every row accounted for, and"
+    yield f"cleaning again changes nothing. {counts['findings']:,} findings,"
+    yield f"{counts['repaired']:,} rows repaired, {counts['aside']:,} set aside."
+    yield f"{counts['unreadable']:,} files cannot be read at all, and are told so."
+
+
+def fuzzed(source: random.Random, folder: Path) -> dict[str, int]:
+    """Check, tell and clean one mutated file; return what there was to count."""
     from data_mutations import mutated
     from test_data_fuzz import seed_file
 
-    yield "\n## Mutated files\n"
-    rows = unreadable = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(files):
-            source = random.Random(1_000_000 * first + number)
-            name, content = seed_file(source)
-            path = Path(folder) / name
-            path.write_bytes(mutated(content, source))
-            try:
-                sources = find_sources([str(path)], Path())
-                result = check(sources, Wanted(near=True))
-            except UnreadableDataError:
-                unreadable += 1
-                continue
-            out = Path(folder) / "out.jsonl"
-            ledger = clean(sources[0], out, tuple(FIXES))
-            again = clean(find_sources([str(out)], Path())[0], None, tuple(FIXES))
-            assert ledger.rows == result.rows == ledger.written + len(ledger.aside), number
-            assert (again.rows, len(again.aside), len(again.repaired)) == (ledger.written, 0, 0)
-            rows += ledger.rows
-    yield f"{files:,} files, {rows:,} rows: no exception, every row accounted for, and cleaning"
-    yield f"again changes nothing. {unreadable:,} files cannot be read at all, and are told so."
+    name, content = seed_file(source)
+    path, out = folder / name, folder / "out.jsonl"
+    path.write_bytes(mutated(content, source))
+    try:
+        sources = find_sources([str(path)], Path())
+        result = check(sources, Wanted(near=True))
+    except UnreadableDataError:
+        return {"unreadable": 1}
+    json.dumps(as_json(result), allow_nan=False).encode()
+    as_text(result, {}).encode()
+    assert all(1 <= row <= result.rows for f in result.findings for row in f.evidence["rows"])
+    ledger = clean(sources[0], out, tuple(FIXES))
+    again = clean(find_sources([str(out)], Path())[0], None, tuple(FIXES))
+    assert ledger.rows == result.rows == ledger.written + len(ledger.aside)
+    assert (again.rows, len(again.aside), len(again.repaired)) == (ledger.written, 0, 0)
+    return {
+        "rows": ledger.rows,
+        "findings": len(result.findings),
+        "repaired": len(ledger.repaired),
+        "aside": len(ledger.aside),
+    }
 
 
 PARTS = {
@@ -268,6 +245,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--part", choices=[*PARTS, "fuzz"], action="append")
     parser.add_argument("--files", type=int, default=2000, help="mutated files")
+    parser.add_argument("--seed", type=int, default=1, help="of the mutated files")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     lines = [
@@ -275,7 +253,7 @@ def main() -> None:
         f"{len(RULES)} rules.\n"
     ]
     for part in given.part or [*PARTS, "fuzz"]:
-        for line in fuzz(given.files) if part == "fuzz" else PARTS[part](given.data):
+        for line in fuzz(given.files, given.seed) if part == "fuzz" else PARTS[part](given.data):
             print(line, flush=True)
             lines.append(line)
     if given.write:

@@ -96,7 +96,7 @@ class Memory(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.most = self.temporary = 0
+        self.most = 0
 
     def run(self) -> None:
         """Look five times a second."""
@@ -122,21 +122,21 @@ def measured(path: Path, near: bool, processes: int) -> tuple[Checked, float, fl
     start, before = time.perf_counter(), os.times()
     result = check(sources, Wanted(near=near, progress=_said()), processes)
     clock, after = time.perf_counter() - start, os.times()
-    print(file=sys.stderr)
     cpu = sum(after[:4]) - sum(before[:4])
     return result, clock, cpu, memory.most
 
 
-def _said() -> Callable[[str, int], None] | None:
+def _said() -> Callable[[str], None] | None:
     if not sys.stderr.isatty():
         return None
-    return lambda name, count: print(f"\r{name}: {count:,}", end="", file=sys.stderr, flush=True)
+    return lambda words: print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
 
 
 def report(path: Path, counts: dict[str, int], processes: int) -> Iterator[str]:
     """Yield what was measured, in Markdown."""
     total, size = sum(counts.values()), path.stat().st_size
     yield f"{total:,} rows, {size / 2**20:,.0f} MiB, {processes} processes, {os.cpu_count()} cores."
+    yield "Rows a second are by the clock, with what else ran there; those of CPU time are not."
     yield "\n| checks | rows a second | rows a second of CPU | most memory held |"
     yield "| --- | --- | --- | --- |"
     found: dict[str, int] = {}
@@ -166,7 +166,7 @@ def main() -> None:
     given = parser.parse_args()
     path = given.folder / f"ftspec-large-{given.mib}-{given.seed}.jsonl"
     counts = make(path, given.mib << 20, given.seed)
-    lines = [f"# A large file\n\n`python bench/data/large.py --mib {given.mib}`: "]
+    lines = [f"# A large file\n\n`python bench/data/large.py --mib {given.mib}`:"]
     try:
         for line in report(path, counts, given.processes):
             print(line, flush=True)

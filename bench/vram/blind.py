@@ -1,9 +1,11 @@
-"""Hold the predictions that were frozen before the `score` results were looked at against them.
+"""Hold predictions that were frozen before their results were looked at against these.
 
-    python bench/vram/blind.py [blind.jsonl] [results.jsonl]
+    python bench/vram/blind.py blind.jsonl results.jsonl     the `score` cases
+    python bench/vram/blind.py fresh.jsonl results.jsonl     the `fresh` ones
 
-The driver's figure is reserved + the context; a prediction's context is the one that ftspec takes
-for the card. Verdicts are those of today's interval around the frozen peaks.
+The driver's figure is reserved + the context. Where a frozen line has no driver's figure of its
+own, its context is the one that ftspec takes for the card, and verdicts are those of today's
+interval around the frozen peaks. A case that ran several times counts with its first result.
 """
 
 from __future__ import annotations
@@ -26,13 +28,23 @@ CARD = 139.7 * GIB
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the lines of a file by their case."""
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {row["case"]: row for row in rows}
+    """Return the first line of each case of a file."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        found.setdefault(row["case"], row)
+    return found
+
+
+def driver_bytes(frozen: dict[str, Any]) -> int:
+    """Return what was predicted of the driver's peak."""
+    return int(frozen.get("driver") or frozen["reserved"] + CONTEXT)
 
 
 def verdict(frozen: dict[str, Any], free: float) -> str:
     """Return what would have been said of a frozen prediction."""
+    if "low" in frozen:
+        return "fits" if frozen["high"] <= free else "no" if frozen["low"] > free else "tight"
     low = frozen["allocated"] + CONTEXT - SPREAD
     high = frozen["reserved"] * (1 + SLACK_SHARE) + SLACK_BYTES + CONTEXT + SPREAD
     return "fits" if high <= free else "no" if low > free else "tight"
@@ -56,7 +68,7 @@ def main() -> None:
     ran = {case: row for case, row in made.items() if measured[case]["exit"] == 0}
     allocated = [row["allocated"] / measured[case]["allocated"] - 1 for case, row in ran.items()]
     driver = [
-        (row["reserved"] + CONTEXT) / (measured[case]["reserved"] + measured[case]["context"]) - 1
+        driver_bytes(row) / (measured[case]["reserved"] + measured[case]["context"]) - 1
         for case, row in ran.items()
     ]
     print(f"{len(frozen)} frozen, {len(frozen) - len(made)} without a prediction, {len(ran)} ran")

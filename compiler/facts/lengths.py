@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
@@ -73,23 +74,22 @@ def measure(
     tokenizer.no_padding()
     step = max(1, math.ceil(len(rows) / SAMPLE))
     chosen = rows[::step]
-    renderer = _Renderer(template or model.chat_template or PLAIN_TEMPLATE, model)
+    renderer = Renderer(template or model.chat_template or PLAIN_TEMPLATE, model)
     chat = format not in ("text", "prompt-completion")
     end = tokenizer.token_to_id((model.special_tokens or {}).get("eos_token", ""))
     tokens: list[int] = []
     supervised: list[int] = []
     for start in range(0, len(chosen), 1000):
         part = chosen[start : start + 1000]
-        texts = [_text_and_spans(row, format, columns, system, renderer) for row in part]
+        texts = [text_and_spans(row, format, columns, system, renderer) for row in part]
         for number, (text, _) in enumerate(texts):
             if not encodable(text):
                 at = (start + number) * step + 1
                 raise DataUnreadableError(f"row {at} holds half a character (a lone surrogate)")
         encoded = tokenizer.encode_batch([text for text, _ in texts], add_special_tokens=not chat)
         for encoding, (_, spans) in zip(encoded, texts, strict=True):
-            learnt = [train_on_prompt or _learnt(span, spans) for span in encoding.offsets]
-            if format == "text":
-                learnt = [True] * len(learnt)
+            every = train_on_prompt or format == "text"
+            learnt = [True] * len(encoding) if every else learnt_in(encoding.offsets, spans)
             if not chat:  # the end-of-sequence token is learnt, whoever adds it
                 ends = bool(encoding.ids) and encoding.ids[-1] == end
                 learnt = [*(learnt[:-1] if ends else learnt), True]
@@ -106,19 +106,35 @@ def encodable(text: str) -> bool:
         return False
 
 
-def _learnt(token: tuple[int, int], spans: Sequence[tuple[int, int]]) -> bool:
-    """Say whether a token holds some of what is learnt; spaces may have an empty span."""
-    begin, stop = token
-    return any(begin < end and max(stop, begin + 1) > start for start, end in spans)
+def learnt_in(tokens: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """Say of each token whether it holds some of what is learnt, all by places in the text.
+
+    A token of spaces may have an empty span: it counts as one character.
+    """
+    begins = [begin for begin, _ in tokens]
+    ends = [end if end > begin else begin + 1 for begin, end in tokens]
+    learnt = [False] * len(tokens)
+    if begins != sorted(begins) or ends != sorted(ends):  # marks set at the end have no place
+        pairs = zip(begins, ends, strict=True)
+        return [any(begin < end and stop > start for start, end in spans) for begin, stop in pairs]
+    for start, end in spans:
+        first, last = bisect_right(ends, start), bisect_left(begins, end)
+        learnt[first:last] = [True] * (last - first)
+    return learnt
 
 
-def _text_and_spans(
+def text_and_spans(
     row: Row,
     format: str,
     columns: Mapping[str, str],
     system: str | None,
-    renderer: _Renderer,
+    renderer: Renderer,
 ) -> tuple[str, list[tuple[int, int]]]:
+    """Return a row's text as it is trained on, and where in it stands what is learnt.
+
+    Places count characters; a plain text has no spans. Raises TemplateError where the chat
+    template refuses the row, DataUnreadableError where a field is not text.
+    """
     if format == "text":
         return as_text(row.get(columns["text"])), []
     if format == "prompt-completion":
@@ -133,13 +149,18 @@ def _text_and_spans(
             before = renderer.render(messages[: number or 1], True)
             if not number:  # the generation prompt alone
                 before = before[len(renderer.render(messages[:1], False)) :]
-            start = len(commonprefix([text, before]))
-            end = len(commonprefix([text, renderer.render(messages[: number + 1], False)]))
-            spans.append((start, end))
+            so_far = messages[: number + 1]
+            whole = text if len(so_far) == len(messages) else renderer.render(so_far, False)
+            spans.append((_alike(text, before), _alike(text, whole)))
     return text, spans
 
 
-class _Renderer:
+def _alike(text: str, other: str) -> int:
+    """Return how many characters two texts begin with in common."""
+    return len(other) if text.startswith(other) else len(commonprefix([text, other]))
+
+
+class Renderer:
     """Renders a chat template as transformers does: sandboxed, with its helper functions.
 
     Source: transformers 5.23, `utils/chat_template_utils.py`, `_compile_jinja_template`.
@@ -170,6 +191,10 @@ class _Renderer:
         self._tokens = {"bos_token": "", "eos_token": "", **(model.special_tokens or {})}
 
     def render(self, messages: Sequence[Mapping[str, str]], generation: bool) -> str:
+        """Return messages as text, with the generation prompt behind them where it is asked for.
+
+        Raises TemplateError where the template refuses them.
+        """
         try:
             return self._template.render(
                 messages=messages, add_generation_prompt=generation, tools=None, **self._tokens

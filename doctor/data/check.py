@@ -1,27 +1,33 @@
-"""Check data files: one pass over the rows, every rule asked, findings by file."""
+"""Check data files: parts of rows are looked at, and put together to findings by file."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftspec.doctor.data.catalogue import RULES
+from ftspec.doctor.data.counted import Counted
 from ftspec.doctor.data.example import Example, keys_of
-from ftspec.doctor.data.hits import Hit, Hits, Shown
+from ftspec.doctor.data.hits import Hits, Shown
 from ftspec.doctor.data.layout import HEAD, Layout, Layouts
+from ftspec.doctor.data.part import Looker, Part
 from ftspec.doctor.data.readers import read
 from ftspec.doctor.data.readers.source import Source
-from ftspec.doctor.data.rule import Asked, DataRule, Look, Watch
+from ftspec.doctor.data.rule import Asked, DataRule
+from ftspec.doctor.data.rules import pii_presidio
 from ftspec.doctor.data.shape import shape
 from ftspec.doctor.data.tokens import Tokens
 from ftspec.spec.finding import Finding, Severity
 
-Progress = Callable[[str, int], None]
-EVERY = 20_000  # rows between two words of progress
+if TYPE_CHECKING:
+    from ftspec.doctor.data.processes import Job
+
+Progress = Callable[[str], None]  # is told how far the check is, in words
+Engine = Callable[["Job"], Iterator[Part]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,8 @@ class Wanted:
 
     `layout`: the format and columns that a spec names. `held_out`: files that are evaluated on.
     `near`: look for near-duplicates as well. `rules`: which are asked. `tokens`: counts rows in
-    tokens. `lacking`: what could not be had for it, in words.
+    tokens. `lacking`: what could not be had for it, in words. `most`: no more rows of a file are
+    looked at. `presidio`: ask Presidio for names of persons as well.
     """
 
     layout: Layout | None = None
@@ -40,6 +47,8 @@ class Wanted:
     progress: Progress | None = None
     tokens: Tokens | None = None
     lacking: tuple[str, ...] = ()
+    most: int | None = None
+    presidio: bool = False
 
 
 @dataclass(slots=True)
@@ -64,26 +73,56 @@ class Checked:
         return max(self.formats, key=lambda name: self.formats[name]) if self.formats else "unknown"
 
 
-def check(sources: Sequence[Source], wanted: Wanted | None = None) -> Checked:
-    """Check files together, as one data set. Raises UnreadableDataError for one that cannot be."""
+def check(
+    sources: Sequence[Source], wanted: Wanted | None = None, processes: int | Engine = 1
+) -> Checked:
+    """Check files together, as one data set, with as many processes as are asked for.
+
+    In their place may stand another engine that looks at parts. What is found does not depend on
+    who looks. Raises UnreadableDataError for a file that cannot be read.
+    """
     wanted = wanted or Wanted()
-    held_out, held_out_rows = held_out_prompts(wanted.held_out)
-    asked = Asked(near=wanted.near, tokens=wanted.tokens, eval_prompts=held_out)
-    run = _Run(wanted, asked)
-    for number, source in enumerate(sources):
-        run.file(number, source)
-    run.end()
-    findings = tuple(sorted(run.findings(sources), key=_rank))
+    held_out, held_out_rows = held_out_prompts(wanted.held_out, wanted.most)
+    total = _Total(wanted, held_out, sources)
+    for part in _parts(sources, wanted, held_out, processes):
+        total.take(part)
+    total.end()
+    findings = tuple(sorted(total.findings(), key=_rank))
     return Checked(
-        sum(hits.total for hits in run.totals),
-        dict(run.formats),
+        sum(hits.total for hits in total.files),
+        dict(total.formats),
         findings,
         tuple(source.name for source in sources),
-        run.usable,
+        total.usable,
         held_out_rows,
         (*_lacking(wanted), *wanted.lacking),
-        run.indicators(),
+        total.indicators(),
     )
+
+
+def _parts(
+    sources: Sequence[Source], wanted: Wanted, held_out: Mapping[int, int], processes: int | Engine
+) -> Iterator[Part]:
+    if wanted.most is not None or processes == 1:
+        analyzer = pii_presidio.engine() if wanted.presidio else None
+        asked = Asked(near=wanted.near, eval_prompts=held_out, presidio=analyzer)
+        looker = Looker(wanted.rules, asked, wanted.layout, wanted.tokens, most=wanted.most)
+        yield from looker.parts(sources)
+        return
+    from ftspec.doctor.data.processes import Job, parts_of
+
+    names = tuple(item.rule.name for item in wanted.rules)
+    counting = wanted.tokens.counting if wanted.tokens else None
+    job = Job(
+        tuple(sources),
+        wanted.layout,
+        names,
+        wanted.near,
+        held_out,
+        counting,
+        wanted.presidio,
+    )
+    yield from parts_of(job, processes) if isinstance(processes, int) else processes(job)
 
 
 def _rank(finding: Finding) -> tuple[int, str, str]:
@@ -100,22 +139,32 @@ def _lacking(wanted: Wanted) -> tuple[str, ...]:
     return ()
 
 
-def rows_of(source: Source, layout: Layout | None = None) -> Iterator[Example]:
-    """Yield the rows of a file as examples; the format is learnt from the first ones."""
-    layouts = Layouts(layout)
-    records = read(source)
+def rows_of(
+    source: Source, layout: Layout | None = None, numbers: Collection[int] = ()
+) -> Iterator[Example]:
+    """Yield the rows of a file as examples; the format is learnt from the first ones.
+
+    `numbers`: only these rows, and no reading on after the last of them.
+    """
+    layouts, last = Layouts(layout), max(numbers, default=0)
+    records = read(source, lambda number: not last or number <= HEAD or number in numbers)
     head = list(islice(records, HEAD))
     layouts.learn(head)
     for record in chain(head, records):
-        yield shape(record, layouts)
+        if not last or record.number in numbers:
+            yield shape(record, layouts)
+        if record.number == last:
+            return
 
 
-def held_out_prompts(sources: Sequence[Source]) -> tuple[Mapping[int, int], int]:
+def held_out_prompts(
+    sources: Sequence[Source], most: int | None = None
+) -> tuple[Mapping[int, int], int]:
     """Return the keys of the held-out prompts, each with its row, and how many rows they are."""
     prompts: dict[int, int] = {}
     rows = 0
     for source in sources:
-        for example in rows_of(source):
+        for example in islice(rows_of(source), most):
             rows += 1
             if example.usable:
                 keys = keys_of(example)
@@ -125,127 +174,96 @@ def held_out_prompts(sources: Sequence[Source]) -> tuple[Mapping[int, int], int]
     return prompts, rows
 
 
-class _Run:
+class _Total:
     """One check: what each rule found so far, in each file."""
 
-    def __init__(self, wanted: Wanted, asked: Asked) -> None:
-        self.wanted = wanted
-        self.totals: list[Hits] = []
+    def __init__(
+        self, wanted: Wanted, held_out: Mapping[int, int], sources: Sequence[Source]
+    ) -> None:
+        self._wanted, self._sources = wanted, sources
+        self._counted = _counted(wanted)
+        asked = Asked(near=wanted.near, eval_prompts=held_out, counted=self._counted)
+        self.files = [Hits(source.name) for source in sources]
         self.formats: Counter[str] = Counter()
         self.usable = 0
         self._hits: dict[tuple[str, int], Hits] = {}
-        rules = wanted.rules
-        self._form: list[tuple[str, Look]] = [
-            (item.rule.name, item.look) for item in rules if item.look and item.form
-        ]
-        self._looks: list[tuple[str, Look]] = [
-            (item.rule.name, item.look) for item in rules if item.look and not item.form
-        ]
-        self._watches = [(item, item.watch(asked)) for item in rules if item.watch]
-        self._mixed = any(item.rule.name == "mixed-formats" for item in rules)
-        self._unplaced: list[tuple[int, Shown, Hits]] = []
+        self._watches = [(item.rule.name, item.watch(asked)) for item in wanted.rules if item.watch]
 
-    def file(self, number: int, source: Source) -> None:
-        """Look at every row of a file."""
-        total = Hits(source.name)
-        self.totals.append(total)
-        main = ""
-        progress = self.wanted.progress
-        for example in rows_of(source, self.wanted.layout):
-            total.total += 1
-            main = main or example.format
-            self.row(number, source, example, main)
-            if progress is not None and not total.total % EVERY:
-                progress(source.name, total.total)
+    def take(self, part: Part) -> None:
+        """Take in the next part."""
+        total = self.files[part.file]
+        total.total += part.rows
+        self.usable += part.usable
+        self.formats.update(part.formats)
+        for name, hits in part.hits.items():
+            self._of(name, part.file).take(hits)
+        for (_, watch), later in zip(self._watches, part.watches, strict=True):
+            watch.take(later)
+        if self._counted is not None and part.counted is not None:
+            self._counted.take(part.counted)
+        share = f"{part.share:.0%}".replace("%", " %")
+        self._tell(f"{total.file}: {total.total:,} rows, {share}")
 
-    def row(self, file: int, source: Source, example: Example, main: str) -> None:
-        """Ask every rule about a row."""
-        record = example.record
-        if example.flaws or record.fault is not None or record.odd or not record.raw:
-            for name, look in self._form:
-                hit = look(example)
-                if hit is not None:
-                    self.hits(name, file, source.name).add(record.number, record.line, hit)
-        if not example.usable:
-            return
-        self.usable += 1
-        self.formats[example.format] += 1
-        if example.format != main and self._mixed:
-            words = f"is `{example.format}`, the first is `{main}`"
-            hit = Hit(words, example.prompt or example.text)
-            self.hits("mixed-formats", file, source.name).add(record.number, record.line, hit)
-        example.keys = keys_of(example)
-        for name, look in self._looks:
-            hit = look(example)
-            if hit is not None:
-                self.hits(name, file, source.name).add(record.number, record.line, hit)
-        for _, watch in self._watches:
-            watch.see(file, example)
-        if self.wanted.tokens is not None:
-            self.wanted.tokens.see(file, example)
+    def _tell(self, words: str) -> None:
+        if self._wanted.progress is not None:
+            self._wanted.progress(words)
 
-    def hits(self, name: str, file: int, shown: str) -> Hits:
+    def _of(self, name: str, file: int) -> Hits:
         """Return the hits of a rule in a file."""
         key = (name, file)
         if key not in self._hits:
-            self._hits[key] = Hits(shown)
+            self._hits[key] = Hits(self.files[file].file)
         return self._hits[key]
 
     def end(self) -> None:
-        """Take in what the watches found, in the order of the rows."""
-        if self.wanted.tokens is not None:
-            self.wanted.tokens.end()
-        for item, watch in self._watches:
-            self._take(item.rule.name, watch)
+        """Take in what the watches found."""
+        self._tell("rows are held against one another")
+        for name, watch in self._watches:
+            files = set()
+            for one in watch.found():
+                self._of(name, one.file).put(one.row, one.line, one.hit)
+                files.add(one.file)
+            for file in files:
+                self._of(name, file).settle()
+            for file in range(len(self.files)):
+                about = watch.about(file)
+                if about is not None:
+                    self._of(name, file).about = about
         for (_, file), hits in self._hits.items():
-            hits.total = self.totals[file].total
-
-    def _take(self, name: str, watch: Watch) -> None:
-        found = sorted(watch.found(), key=lambda one: (one.file, one.row))
-        for one in found:
-            self.hits(name, one.file, self.totals[one.file].file).add(one.row, one.line, one.hit)
-        for file, total in enumerate(self.totals):
-            about = watch.about(file)
-            if about is not None:
-                self.hits(name, file, total.file).about = about
+            hits.total = self.files[file].total
 
     def indicators(self) -> dict[str, Any]:
         """Return what was measured of each file in tokens."""
-        tokens = self.wanted.tokens
-        if tokens is None:
+        if self._counted is None:
             return {}
-        return {total.file: tokens.indicators(at) for at, total in enumerate(self.totals)}
+        return {total.file: self._counted.indicators(at) for at, total in enumerate(self.files)}
 
-    def findings(self, sources: Sequence[Source]) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Finding]:
         """Yield the findings of all rules in all files."""
-        self._show(sources)
-        for item in self.wanted.rules:
-            for file in range(len(self.totals)):
+        self._show()
+        for item in self._wanted.rules:
+            for file in range(len(self.files)):
                 hits = self._hits.get((item.rule.name, file))
                 if hits is not None and (hits.count or hits.about):
                     yield from item.rule.find(hits)
 
-    def _show(self, sources: Sequence[Source]) -> None:
+    def _show(self) -> None:
         """Read again the few rows that are shown and that no text was kept of."""
-        for file, source in enumerate(sources):
+        for file, source in enumerate(self._sources):
             found = [hits for (_, at), hits in self._hits.items() if at == file]
             rows = {s.row for hits in found for s in hits.shown if s.line is None}
             if not rows:
                 continue
-            examples = _first(rows_of(source, self.wanted.layout), rows)
+            examples = rows_of(source, self._wanted.layout, rows)
             by_row = {example.record.number: example for example in examples}
             for hits in found:
                 hits.shown = [_placed(shown, by_row) for shown in hits.shown]
 
 
-def _first(examples: Iterator[Example], rows: set[int]) -> Iterator[Example]:
-    """Yield the rows of some numbers, reading no further than the last of them."""
-    last = max(rows)
-    for example in examples:
-        if example.record.number in rows:
-            yield example
-        if example.record.number >= last:
-            return
+def _counted(wanted: Wanted) -> Counted | None:
+    if wanted.tokens is None:
+        return None
+    return Counted(wanted.tokens.counting.batch_size, wanted.tokens.counting.max_length)
 
 
 def _placed(shown: Shown, examples: Mapping[int, Example]) -> Shown:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ftspec.doctor.data.record import Record
 
+Text = TypeVar("Text", str, bytes)
 BETWEEN = "\x1e"  # between the texts of a row where they are looked at as one
 
 
@@ -32,9 +33,13 @@ class Example:
 
     `prompt`: what the user says, all turns. `answers`: what is learnt, a turn each. `texts`: every
     text of the row's format in its order. `usable`: there is something to judge beyond the form.
-    `digits`: how many there are; `cluster`: most digits in one run of digits and what may
-    stand between them, 0 where there are few. `label`: the value of a column of labels.
-    `chosen`: the row is a preference, or has a verdict.
+    `label`: the value of a column of labels. `chosen`: the row is a preference, or has a verdict.
+
+    What many rules ask first: `said` and `before`: the last answer, and what user and assistant
+    say before it, both without case and spaces; a text is before. `forms`: the text's bytes with
+    a 0 for each digit and an A for each capital of ASCII. `digits`: how many there are;
+    `cluster`: 14, 8, 7, 4 or 0: so many digits, or more, stand in a row with no more between
+    them than what is printed within numbers. `spaces`: in the last answer.
     """
 
     record: Record
@@ -52,8 +57,12 @@ class Example:
     ascii: bool = True
     encoded: bytes = b""
     whole: bool = True
+    before: bytes = b""
+    said: bytes = b""
+    forms: bytes = b""
     digits: int = 0
     cluster: int = 0
+    spaces: int = 0
     keys: Keys | None = field(default=None)
 
     @property
@@ -70,25 +79,47 @@ class Example:
         except UnicodeEncodeError:
             self.whole = False
             self.encoded = text.encode("utf-8", "surrogatepass")
-        self.digits = len(self.encoded.translate(None, _NO_DIGITS))
-        if self.digits >= FEWEST:
-            parts = self.encoded.translate(_CLUSTERS).split(b"x")
-            runs = [part for part in parts if len(part) >= FEWEST]
-            self.cluster = max((len(run.translate(None, _MARKS)) for run in runs), default=0)
+        answers = self.answers
+        if answers:
+            answer = answers[-1]
+            self.said, self.spaces = folded(answer), answer.count(" ")
+            before = self.prompt
+            self.before = folded(
+                before if len(answers) < 2 else BETWEEN.join((before, *answers[:-1]))
+            )
+        else:
+            self.before = folded(text)
+        self.forms = self.encoded.translate(_FORMS)
+        self.digits = self.forms.count(b"0")
+        if self.digits >= CLUSTERS[-1]:
+            runs = self.forms.translate(_RUNS, b" .-()")
+            self.cluster = next((count for count in CLUSTERS if b"0" * count in runs), 0)
 
 
-FEWEST = 7  # digits of the shortest number that is looked for
-_NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
-_MARKS = b" .-()"
-# What stands in numbers of persons stays, all else becomes an x.
-_CLUSTERS = bytes(byte if byte in b"0123456789" + _MARKS else ord("x") for byte in range(256))
+CLUSTERS = (14, 8, 7, 4)
+# Tables: a pass over the bytes in C is far cheaper than a regular expression.
+_FORMS = bytes(
+    ord("0") if 48 <= byte <= 57 else ord("A") if 65 <= byte <= 90 else byte for byte in range(256)
+)
+_RUNS = bytes(byte if byte == ord("0") else ord("x") for byte in range(256))
+_LOWER = bytes(range(256)).lower()
+_SPACES = b"\t\n\v\f\r\x1c\x1d\x1e\x1f "
+
+
+def folded(text: str) -> bytes:
+    """Return a text without its case and its spaces, in composed form."""
+    if text.isascii():
+        return text.encode().translate(_LOWER, _SPACES)
+    text = unicodedata.normalize("NFC", text).casefold()
+    return "".join(text.split()).encode("utf-8", "surrogatepass")
 
 
 class Keys(NamedTuple):
     """What rows are compared by: 64-bit hashes of the whole row and of its parts.
 
     `exact`: all texts. `row`: all texts but for case and spaces. `prompt` and `answer`: the same
-    of what comes before the last answer, and of it; `prompt` is 0 where there is nothing.
+    of what the user and the assistant say before the last answer, and of it; `prompt` is 0 where
+    there is nothing.
     `first`: a conversation's first user turn, 0 where it is short or the prompt itself.
     """
 
@@ -100,43 +131,41 @@ class Keys(NamedTuple):
 
 
 _ODD, _BITS = 0x9E3779B97F4A7C15, (1 << 64) - 1  # two hashes become one
+SPEAKERS = ("user", "assistant")
 FIRST_WORDS = 12  # a first turn with fewer words may open many conversations
 
 
 def keys_of(example: Example) -> Keys:
     """Return the keys that a row is compared by."""
-    before = squeezed(_before(example))
-    answer = squeezed(example.answer)
-    if not example.answers:  # a text is compared as a whole
-        before, answer = squeezed(example.text), ""
-    prompt = hash_of(before.encode("utf-8", "surrogatepass")) if before else 0
-    said = hash_of(answer.encode("utf-8", "surrogatepass"))
-    return Keys(
-        hash_of(example.encoded),
-        (prompt * _ODD + said) & _BITS,
-        prompt,
-        said,
-        _first(example),
-    )
+    before = hash_of(example.before) if example.before else 0
+    answer = hash_of(example.said)
+    row = (before * _ODD + answer) & _BITS
+    if example.turns:  # what the system and tools say is part of the row as well
+        others = [turn.text for turn in example.turns if turn.role not in SPEAKERS]
+        others += example.texts[len(example.turns) :]
+        if others:
+            row = (row * _ODD + hash_of(folded(BETWEEN.join(others)))) & _BITS
+    return Keys(hash_of(example.encoded), row, before, answer, _first(example))
 
 
 def _first(example: Example) -> int:
-    turn = next((turn.text for turn in example.turns if turn.role == "user"), "")
-    if len(example.answers) < 2 or turn.count(" ") < FIRST_WORDS - 1:
-        return 0
-    return hash_of(squeezed(turn).encode("utf-8", "surrogatepass"))
-
-
-def _before(example: Example) -> str:
-    """Return the conversation before its last answer; for other formats the prompt."""
     if len(example.answers) < 2:
-        return example.prompt
-    return BETWEEN.join((example.prompt, *example.answers[:-1]))
+        return 0
+    turn = next((turn.text for turn in example.turns if turn.role == "user"), "")
+    return hash_of(folded(turn)) if turn.count(" ") >= FIRST_WORDS - 1 else 0
 
 
 def hash_of(data: bytes) -> int:
     """Return 64 bits of a text. Two of 10 million texts fall together once in 400,000 sets."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+
+
+def holds(text: Text, marks: tuple[Text, ...]) -> bool:
+    """Say whether a text holds one of several; half the time of `any`."""
+    for mark in marks:
+        if mark in text:
+            return True
+    return False
 
 
 def squeezed(text: str) -> str:

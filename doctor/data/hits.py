@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ftspec.spec.finding import NO_EVIDENCE, Finding, Place, Severity
+from ftspec.spec.finding import Finding, Place, Severity
 from ftspec.spec.rule import Rule
 
 SHOWN = 5  # rows of a finding that are kept to be shown
+LOOKED = 4000  # characters of a sample on either side of the place that is shown
 MANY = 0xFFFFFFFF
 
 
 class Hit(NamedTuple):
     """One row in which a rule found something.
 
-    `words`: what is wrong there. `sample`: the text at fault as it stands, whole: it is masked
-    before it is cut to what is around `start`. `repaired`: what it would be. `kind`: which of the
+    `words`: what is wrong there. `sample`: the text at fault as it stands: it is masked before it
+    is cut to what is around `start`. `repaired`: what it would be. `kind`: which of the
     rule's kinds it is, counted in the evidence. `mild`: a finding of such hits alone is only
     information.
     """
@@ -32,10 +33,27 @@ class Hit(NamedTuple):
     line: int | None = None
     column: int | None = None
 
+    def cut(self) -> Hit:
+        """Return the hit with no more of its texts than is looked at where it is shown."""
+        first, end = max(0, self.start - LOOKED), self.start + LOOKED
+        if not first and len(self.sample) <= end and len(self.repaired) <= end:
+            return self
+        sample, repaired = self.sample[first:end], self.repaired[first:end]
+        return self._replace(sample=sample, repaired=repaired, start=self.start - first)
+
 
 class Shown(NamedTuple):
     """A hit with its row and line."""
 
+    row: int
+    line: int | None
+    hit: Hit
+
+
+class Found(NamedTuple):
+    """A hit that a watch gives at the end: file and row numbers are those of the examples."""
+
+    file: int
     row: int
     line: int | None
     hit: Hit
@@ -56,7 +74,7 @@ class Hits:
     kinds: dict[str, int] = field(default_factory=dict)
     grave: int = 0
     places: list[tuple[int, int, int | None]] = field(default_factory=list)
-    about: Mapping[str, Any] = field(default_factory=lambda: NO_EVIDENCE)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def add(self, row: int, line: int | None, hit: Hit) -> None:
         """Note a row; the first few are kept whole."""
@@ -67,7 +85,29 @@ class Hits:
         if hit.line is not None:
             self.places.append((row, hit.line, hit.column))
         if len(self.shown) < SHOWN:
-            self.shown.append(Shown(row, line, hit))
+            self.shown.append(Shown(row, line, hit.cut()))
+
+    def put(self, row: int, line: int | None, hit: Hit) -> None:
+        """Note a row that may stand before others; `settle` puts them in order."""
+        if len(self.shown) == SHOWN and row < self.shown[-1].row:
+            self.shown.pop()
+        before = len(self.shown)
+        self.add(row, line, hit)
+        if len(self.shown) > before:
+            self.shown.sort(key=lambda one: one.row)
+
+    def settle(self) -> None:
+        """Put rows in order that were not noted in it."""
+        self.rows = array("I", sorted(self.rows))
+
+    def take(self, later: Hits) -> None:
+        """Note all that was found in rows further on in the file."""
+        self.rows.extend(later.rows)
+        self.grave += later.grave
+        for kind, count in later.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+        self.places += later.places
+        self.shown += later.shown[: SHOWN - len(self.shown)]
 
     @property
     def count(self) -> int:
@@ -101,6 +141,7 @@ def told(
         "file": hits.file,
         "count": hits.count,
         "share": round(hits.share, 6),
+        "of_rows": hits.total,
         "row": first.row,
         "rows": hits.rows.tolist(),
         "samples": [_sample(shown) for shown in hits.shown],

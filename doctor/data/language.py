@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LOOKED = 600  # characters of a text that are looked at
+LOOKED = (250, 600)  # characters of a text that are looked at, and where they do not tell
 WORDS = 6  # words without which nothing is told
 LEAST, SHARE = 3, 0.12  # different small words of a language, and their share of all
 SURE = 5  # English ones that settle it at once: they are looked for first
@@ -62,7 +62,14 @@ _LETTERS = re.compile(r"[^\W\d_]")
 
 def language_of(text: str) -> str:
     """Return the language of a text; empty where it cannot be told (short, mixed, or code)."""
-    text = text[:LOOKED]
+    for looked in LOOKED:
+        language = _language_of(text[:looked])
+        if language or len(text) <= looked:
+            return language
+    return ""
+
+
+def _language_of(text: str) -> str:
     if not text.isascii():
         script = _script(text)
         if script:
@@ -73,10 +80,10 @@ def language_of(text: str) -> str:
     different = set(words)
     english = len(SMALL["English"] & different)
     if english >= SURE and english >= 2 * SHARE * len(different):
-        return "English"
+        return "English"  # most texts of most files end here
     counts: dict[str, int] = {}
-    for word in different:
-        for name in _LANGUAGES.get(word, ()):
+    for word in _LANGUAGES.keys() & different:
+        for name in _LANGUAGES[word]:
             counts[name] = counts.get(name, 0) + 1
     if not counts:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftspec.doctor.data.hits import LOOKED
 from ftspec.doctor.data.rules import (
     pii_card,
     pii_email,
@@ -13,7 +14,6 @@ from ftspec.doctor.data.rules import (
 )
 
 WIDTH, BEFORE = 160, 40  # characters of a sample, and of it before the place that is shown
-LOOKED = 4000  # characters on either side in which private data is looked for
 Span = tuple[int, int]
 
 # What is masked, and by which word it is replaced where data is cleaned. Longer finds first.

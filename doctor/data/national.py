@@ -244,5 +244,9 @@ ANY = re.compile(
     r"\d{3}[.\- ]\d{2,3}[.\- ]\d|\d{4} \d{4} \d|\d{6}|[12] \d\d [01]|\d\d \d{3} \d{3} "
     r"|[A-Z]\d\d[A-Z]\d|[XYZ]\d{7}"
 )
-# The one that has letters among its digits.
-ITALY = re.compile(r"[A-Z]{6}\d\d[A-EHLMPRST]")
+# The same, told from a text in which each digit is a 0 and each capital an A.
+FORMS = (
+    *(b"000000", b"000 000 00", b"000-000-000", b"000 000-000", b"000-000 000"),
+    *(b"000.000.000-00", b"000-00-0000", b"0000 0000 0000"),
+)
+ITALY = b"AAAAAA00A00A000A"  # the one that has letters among its digits

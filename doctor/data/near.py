@@ -6,10 +6,14 @@ Plain Python, no library: a row costs one hash for each of its words, and twelve
 from __future__ import annotations
 
 import re
+import struct
 import tempfile
 import weakref
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
 from zlib import crc32
 
 from ftspec.doctor.data.store import HELD, KeyStore
@@ -20,42 +24,73 @@ BINS = BANDS * BAND
 SKETCH = 128  # smallest hashes kept of a row
 ALIKE = 0.8
 COMPARED = 6  # earlier rows of a band that a row is compared with
-HELD_SKETCHES = 8192
+HELD_SKETCHES = 2048  # 12 kB each
+REMEMBERED = 500_000  # pairs that are not compared again
+MILLION = 1_000_000
 SPOOLED = 64 * 2**20  # bytes of sketches in memory before they go to disk
 _WORD = re.compile(r"\w+")
-_MIX = 0x9E3779B97F4A7C15  # Knuth's multiplicative hashing: crc32 is linear, bins need mixing
+_APART = bytes(byte if chr(byte).isalnum() or byte == ord("_") else 32 for byte in range(256))
+WORDS = 200_000  # whose numbers are held
 _MASK = (1 << 64) - 1
+_HEAD = struct.Struct("<QQI")  # place, key, hashes
+
+
+class _Sketch(NamedTuple):
+    """A row's place, its key, and the smallest of its hashes."""
+
+    place: int
+    key: int
+    hashes: frozenset[int]
+
+
+class _Codes(dict[bytes, int]):
+    """A number for each word; words that come again, as most do, are not hashed again."""
+
+    def __missing__(self, word: bytes) -> int:
+        if len(self) >= WORDS:
+            self.clear()
+        self[word] = code = crc32(word)
+        return code
+
+
+_codes = _Codes()
+
+
+def words_of(text: str) -> list[bytes]:
+    """Return the words of a text, in lower case."""
+    text = text.lower()
+    if text.isascii():  # the same, in a third of the time
+        return text.encode().translate(_APART).split()
+    return [word.encode("utf-8", "replace") for word in _WORD.findall(text)]
 
 
 def shingles(text: str) -> set[int]:
-    """Return the hashes, 32 bits each, of all runs of three words; a short text is one."""
-    words = _WORD.findall(text.lower())
-    if len(words) < SHINGLE:
-        return {_hash(" ".join(words))} if words else set()
-    # A hash a word, then of three: half the time of joining and encoding each run.
-    codes = [crc32(word.encode("utf-8", "replace")) for word in words]
-    return {
-        ((a * 0x9E3779B1 ^ b * 0x85EBCA77 ^ c * 0xC2B2AE3D) * _MIX & _MASK) >> 32
-        for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)
-    }
+    """Return the hashes, of 64 bits with a sign, of all runs of three words; a short text is one.
+
+    They are Python's own of tuples of numbers: the same in every process, unlike those of texts.
+    """
+    codes = list(map(_codes.__getitem__, words_of(text)))
+    if len(codes) < SHINGLE:
+        return {hash(tuple(codes))} if codes else set()
+    return set(map(hash, zip(codes, codes[1:], codes[2:], strict=False)))
 
 
-def _hash(text: str) -> int:
-    return (crc32(text.encode("utf-8", "replace")) * _MIX & _MASK) >> 32
+def signature(hashes: list[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the bands: the smallest of sorted hashes of each bin, some bins together.
 
-
-def signature(hashes: set[int]) -> list[int]:
-    """Return the smallest hash of each bin; an empty bin takes that of the next full one."""
-    bins = [-1] * BINS
-    for value in sorted(hashes, reverse=True):
+    An empty bin takes that of the next full one.
+    """
+    bins: list[int | None] = [None] * BINS
+    for value in reversed(hashes):
         bins[value % BINS] = value
-    after = next(value for value in bins if value >= 0)
+    after = next(value for value in bins if value is not None)
+    filled = []
     for place in range(BINS - 1, -1, -1):
-        if bins[place] < 0:
-            bins[place] = after + place + 1  # with its distance, so that runs of bins differ
-        else:
-            after = bins[place]
-    return bins
+        full = bins[place]
+        # An empty one with its distance, so that runs of bins differ.
+        filled.append(after + place + 1 if full is None else full)
+        after = after if full is None else full
+    return zip(*[iter(filled)] * BAND, strict=True)
 
 
 def alike(one: frozenset[int], other: frozenset[int]) -> float:
@@ -77,81 +112,104 @@ def alike(one: frozenset[int], other: frozenset[int]) -> float:
 
 
 class Near:
-    """Takes in rows and gives back pairs that are alike; memory is bounded, the rest on disk."""
+    """Takes in rows and gives back pairs that are alike; memory is bounded, the rest on disk.
+
+    A row takes 20 bytes and 4 for each hash of its sketch (532 at most), and 192 for its bands.
+    """
 
     def __init__(self, held: int = HELD) -> None:
-        self._bands = KeyStore(held)
+        self._bands = KeyStore(1, held)
         self._sketches = tempfile.SpooledTemporaryFile(max_size=SPOOLED)
         weakref.finalize(self, self._sketches.close)  # a check that ends early asks for no pairs
-        self._held: dict[int, frozenset[int]] = {}
-        self._starts, self._places, self._keys = array("Q", [0]), array("Q"), array("Q")
+        self._size = 0
+        self._held: dict[int, _Sketch] = {}
 
     def add(self, place: int, text: str, key: int) -> None:
         """Sketch a row; rows of one `key` are exact duplicates, and no pair."""
-        hashes = shingles(text)
+        hashes = sorted(shingles(text))
         if not hashes:
             return
-        number = len(self._places)
-        sketch = array("I", sorted(hashes)[:SKETCH])
-        self._sketches.write(sketch.tobytes())
-        self._starts.append(self._starts[-1] + len(sketch))
-        self._places.append(place)
-        self._keys.append(key)
-        bins = signature(hashes)
-        for band in range(BANDS):
-            values = tuple(bins[band * BAND : band * BAND + BAND])
-            self._bands.add(hash((band, values)) & _MASK, number)
+        at = self._size  # a row is known by where its sketch stands in the file
+        sketch = array("i", [value >> 32 for value in hashes[:SKETCH]])
+        self._size += self._sketches.write(_HEAD.pack(place, key, len(sketch)) + sketch.tobytes())
+        self._bands.add_each([hash(band) & _MASK for band in signature(hashes)], at)
+
+    def take(self, later: Near) -> None:
+        """Take in the rows that another sketched, in memory."""
+        later._sketches.seek(0)
+        self._bands.take(later._bands, self._size)
+        self._size += self._sketches.write(later._sketches.read())
 
     def pairs(self) -> Iterator[tuple[int, int, float]]:
         """Yield (later place, earlier place, how alike), in order of the later.
 
         The earlier one of a pair is no later one of another: it is a row that stays.
         """
-        matches: dict[int, list[tuple[float, int]]] = {}
-        compared: set[tuple[int, int]] = set()
-        for group in self._bands.groups():
-            firsts: list[int] = []
-            for number in group:
-                self._compare(number, firsts, matches, compared)
-                if len(firsts) < COMPARED:
-                    firsts.append(number)
-            if len(compared) > 2_000_000:
-                compared.clear()
-        gone: set[int] = set()
-        for later in sorted(matches):
-            share, first = max((m for m in matches[later] if m[1] not in gone), default=(0.0, 0))
-            if share:
-                gone.add(later)
-                yield self._places[later], self._places[first], share
+        matches = self._matches()
+        gone = array("Q")  # in order
+        order = sorted(range(0, len(matches), 3), key=matches.__getitem__)
+        for later, group in groupby(order, matches.__getitem__):
+            best = (0, 0)
+            for at in group:
+                first = matches[at + 1]
+                place = bisect_left(gone, first)
+                if place == len(gone) or gone[place] != first:
+                    best = max(best, (matches[at + 2], first))
+            if best[0]:
+                gone.append(later)
+                yield self._sketch(later).place, self._sketch(best[1]).place, best[0] / MILLION
         self._bands.close()
         self._sketches.close()
 
-    def _compare(
-        self,
-        number: int,
-        firsts: list[int],
-        matches: dict[int, list[tuple[float, int]]],
-        compared: set[tuple[int, int]],
-    ) -> None:
-        for first in firsts:
-            if first == number or (number, first) in compared:
-                continue
-            compared.add((number, first))
-            if self._keys[first] == self._keys[number]:
-                continue
-            share = alike(self._sketch(first), self._sketch(number))
-            if share >= ALIKE:
-                matches.setdefault(number, []).append((share, first))
+    def _matches(self) -> array[int]:
+        """Return later row, earlier row and millionths alike, of all pairs that are candidates."""
+        matches = array("Q")
+        compared: set[tuple[int, int]] = set()
+        for group in self._bands.groups():
+            firsts: list[int] = []
+            for (at,) in group:
+                alone = self._compare(at, firsts, compared, matches)
+                if alone and len(firsts) < COMPARED:
+                    firsts.append(at)
+            if len(compared) > REMEMBERED:
+                compared.clear()
+        return matches
 
-    def _sketch(self, number: int) -> frozenset[int]:
-        held = self._held.get(number)
+    def _compare(
+        self, at: int, firsts: list[int], compared: set[tuple[int, int]], matches: array[int]
+    ) -> bool:
+        """Note which earlier rows a row is like; False for an exact duplicate of one of them."""
+        for first in firsts:
+            if (at, first) in compared:
+                continue
+            one, other = self._sketch(first), self._sketch(at)
+            if one.key == other.key:
+                return False
+            compared.add((at, first))
+            share = alike(one.hashes, other.hashes)
+            if share >= ALIKE:
+                matches.extend((at, first, round(share * MILLION)))
+        return True
+
+    def _sketch(self, at: int) -> _Sketch:
+        held = self._held.get(at)
         if held is not None:
             return held
-        start, end = self._starts[number], self._starts[number + 1]
-        self._sketches.seek(4 * start)
-        sketch = array("I")
-        sketch.frombytes(self._sketches.read(4 * (end - start)))
+        self._sketches.seek(at)
+        place, key, count = _HEAD.unpack(self._sketches.read(_HEAD.size))
+        hashes = array("i")
+        hashes.frombytes(self._sketches.read(4 * count))
         if len(self._held) >= HELD_SKETCHES:
             self._held.clear()
-        self._held[number] = found = frozenset(sketch)
+        self._held[at] = found = _Sketch(place, key, frozenset(hashes))
         return found
+
+    def __getstate__(self) -> tuple[KeyStore, bytes]:
+        """Return what a process sends to another."""
+        self._sketches.seek(0)
+        return self._bands, self._sketches.read()
+
+    def __setstate__(self, state: tuple[KeyStore, bytes]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._bands = state[0]
+        self._size = self._sketches.write(state[1])

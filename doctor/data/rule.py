@@ -5,38 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from ftspec.doctor.data.counted import Counted
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits
+from ftspec.doctor.data.hits import Found, Hit, Hits
 from ftspec.doctor.data.store import HELD
-from ftspec.doctor.data.tokens import Tokens
 from ftspec.spec.rule import Rule
 
 NONE: Mapping[int, int] = MappingProxyType({})
 Look = Callable[[Example], Hit | None]
 
 
-class Found(NamedTuple):
-    """A hit that a watch gives at the end: file and row numbers are those of the examples."""
-
-    file: int
-    row: int
-    line: int | None
-    hit: Hit
-
-
 class Watch(Protocol):
     """Sees every usable row in order, and says at the end what it found.
 
-    `about` returns what it has to say of a file as a whole; None: nothing.
+    Rows are seen some thousands at a time, each by a watch of its own, and `take` puts what one
+    saw behind what is known: so several processes may look. `about` returns what it has to say
+    of a file as a whole; None: nothing.
     """
 
     def see(self, file: int, example: Example) -> None:
         """Take in a row."""
 
+    def take(self, later: Any) -> None:
+        """Take in what another of its kind saw of the rows that follow."""
+
     def found(self) -> Iterator[Found]:
-        """Yield the rows in which something was found."""
+        """Yield the rows in which something was found, in any order."""
 
     def about(self, file: int) -> Mapping[str, Any] | None:
         """Return facts of a file that are a finding in themselves."""
@@ -47,8 +43,9 @@ class Asked:
     """What watches are made from: how the check was asked for, and what rows of eval say."""
 
     near: bool = False
-    held: int = HELD  # pairs of a store that are held in memory
-    tokens: Tokens | None = None  # the count of tokens, where a tokenizer is at hand
+    presidio: Any = None  # its analyzer, where it is to be asked
+    held: int = HELD  # entries of a store that are held in memory
+    counted: Counted | None = None  # rows in tokens, where a tokenizer is at hand
     eval_prompts: Mapping[int, int] = field(
         default_factory=lambda: NONE
     )  # key of a prompt -> row of the held-out data
@@ -58,10 +55,12 @@ class Asked:
 class DataRule:
     """A rule on data, with the one way it looks: at a row alone, or over all rows.
 
-    `form`: it looks at the form of a row, also where that cannot be used.
+    `form`: it looks at the form of a row, also where that cannot be used. `beyond_ascii`: in a
+    row that is all ASCII there is nothing for it to find.
     """
 
     rule: Rule[Hits]
     look: Look | None = None
     watch: Callable[[Asked], Watch] | None = None
     form: bool = False
+    beyond_ascii: bool = False

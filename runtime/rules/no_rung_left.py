@@ -14,7 +14,9 @@ Example
 
 What to do
     Allow more (`tune.allow: [quantize, shorten]`), or take a larger card: `ftspec check` says
-    which are large enough. Out of *host* memory on a machine with cards, free host memory.
+    which are large enough. Full fine-tuning does not turn into adapters under way: what it has
+    learnt lies in the weights, so that is another spec and another run. Out of *host* memory on a
+    machine with cards, free host memory.
 
 References
     CONTRACT.md 2; docs/tuning.md.
@@ -33,6 +35,8 @@ def find(seen: Trouble) -> Iterator[Finding]:
     """Yield the finding."""
     leaves = ", ".join(seen.refused)
     helps = f"allow what would help: `tune.allow: [{leaves}]`" if leaves else ""
+    if seen.full and not leaves:  # what it has learnt are the weights themselves
+        helps = "`method: qlora` needs less: another run, of adapters; or take a larger card"
     if seen.where == "host":
         helps = "free host memory, or take a machine with more"
     yield RULE.finding(

@@ -10,9 +10,10 @@ class Trouble:
     """What is known; each rule takes what it needs.
 
     where: whose memory ran out, `GPU` or `host`. predicted, measured: bytes allocated. refused: the
-    leaves that would help and were not given. edited, difference: the user's files, and what to
-    change in them. quiet, limit: seconds. checkpoint, all_checkpoints, free: bytes on the disk.
-    path, why: a checkpoint that was passed over. words: the last that the script printed.
+    leaves that would help and were not given. full: all weights are trained. edited, difference:
+    the user's files, and what to change in them. quiet, limit: seconds. checkpoint,
+    all_checkpoints, free: bytes on the disk. path, why: a checkpoint that was passed over. words:
+    the last that the script printed.
     """
 
     phase: str = "load"
@@ -21,6 +22,7 @@ class Trouble:
     predicted: int | None = None
     measured: int | None = None
     refused: tuple[str, ...] = ()
+    full: bool = False
     edited: tuple[str, ...] = ()
     difference: str = ""
     quiet: float = 0

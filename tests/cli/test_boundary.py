@@ -40,6 +40,19 @@ def test_our_own_fault_leaves_a_log_and_no_traceback(
     assert f"arguments: ['check', '{small.name}']" in text
 
 
+def test_the_log_holds_nothing_that_grants_access(
+    small: Path, ftspec_: Ftspec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    address = "https://me:pw@hub/x?token=abcdefgh"
+    breaks(RuntimeError(f"401 for {address} with 0123456789abcdef"), monkeypatch)
+    assert ftspec_("check", small.name, "--data", address).code == 3
+    (log,) = (small.parent / "state/ftspec").iterdir()
+    text = log.read_text()
+    assert "401 for https://***@hub/x?token=*** with ***" in text
+    assert "pw@" not in text and "abcdefgh" not in text and "0123456789" not in text
+
+
 def test_the_log_goes_elsewhere_where_the_home_cannot_be_written(
     small: Path, ftspec_: Ftspec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 from commands import SCRIPT, Ftspec, shell
 from fakes import alpaca_rows, make_model, write_alpaca
+
+from ftspec.cli import data_check, data_glance
+from ftspec.spec.parse import parse
 
 FINDING_KEYS = {"code", "name", "severity", "file", "line", "row", "rows", "count", "help"}
 
@@ -237,6 +241,75 @@ def test_interrupted_by_a_signal_it_leaves_no_half_file(here: Path) -> None:
     assert child.wait(60) in (0, 130)
     if child.returncode == 130:
         assert os.listdir(".") == ["rows.jsonl"]
+
+
+def test_processes_find_what_one_finds_and_say_how_far_they_are(sick, ftspec_, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(data_check, "said_progress", lambda: told.append)
+    alone = ftspec_("data", "check", "rows.jsonl", "--json")
+    assert ftspec_("data", "check", "rows.jsonl", "--json", "--processes", "2").out == alone.out
+    assert told == ["rows.jsonl: 122 rows, 100 %", "rows are held against one another"] * 2
+
+
+def test_a_full_disk_is_told(sick: Path, ftspec_: Ftspec, monkeypatch) -> None:
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data_check, "check_data", full)
+    answer = ftspec_("data", "check", "rows.jsonl")
+    assert answer.code == 2
+    assert "is full" in answer.err and "TMPDIR" in answer.err
+
+
+def test_what_lacks_for_an_extra_is_told(sick: Path, ftspec_: Ftspec, monkeypatch) -> None:
+    for name, option in (("ray", "--ray"), ("presidio_analyzer", "--presidio")):
+        monkeypatch.setitem(sys.modules, name, None)
+        answer = ftspec_("data", "check", "rows.jsonl", option)
+        assert answer.code == 2 and "pip install 'ftspec[" in answer.err
+
+
+def glanced(root: Path) -> list[tuple[str, str]]:
+    parsed = parse((root / "spec.yaml").read_bytes(), "spec.yaml")
+    assert parsed.spec is not None
+    return [(f.name, f.title) for f in data_glance.glance(parsed.spec, root, "spec.yaml")]
+
+
+def test_a_glance_tells_the_first_rows_and_keeps_it(here: Path, monkeypatch) -> None:
+    monkeypatch.setenv("FTSPEC_CACHE", str(here / "cache"))
+    monkeypatch.setattr(data_glance, "WORTH", 1)
+    rows = alpaca_rows(1200)
+    rows[4]["output"] = "ask bob@corp-mail.de for it"
+    rows[1100]["output"] = "TODO"
+    write("rows.jsonl", rows)
+    write("spec.yaml", ["model: tiny", "method: lora", "data: rows.jsonl"])
+    seen = [("pii-email", "1 row holds e-mail addresses (of the first 1,000)")]
+    assert glanced(here) == seen
+    kept = here / "cache" / "data.json"
+    with monkeypatch.context() as context:
+        context.setattr("ftspec.doctor.data.check.check", None)
+        assert glanced(here) == seen  # nothing was looked at again
+    assert "corp-mail" not in kept.read_text()
+    kept.write_text('{"not": "ours"')
+    assert glanced(here) == seen
+    write("rows.jsonl", rows[5:])
+    assert glanced(here) == []
+
+
+def test_a_glance_is_silent_where_nothing_can_be_read(here: Path) -> None:
+    for data in ("nope.jsonl", "owner/set"):
+        write("spec.yaml", ["model: tiny", "method: lora", f"data: {data}"])
+        assert glanced(here) == []
+
+
+def test_findings_of_a_glance_are_warnings_with_the_next_command(here: Path) -> None:
+    rows = alpaca_rows(120)
+    rows[3]["output"] = "the key is gh" + "p_" + "a1B2c3D4e5F6" * 3
+    write("rows.jsonl", rows)
+    write("spec.yaml", ["model: tiny", "method: lora", "data: rows.jsonl"])
+    parsed = parse(Path("spec.yaml").read_bytes(), "spec.yaml")
+    (finding,) = data_glance.glance(parsed.spec, here, "spec.yaml")
+    assert (finding.name, finding.severity, finding.place.line) == ("secret", "warning", 4)
+    assert "`ftspec data check --spec spec.yaml` tells every row" in finding.help
 
 
 def test_the_group_s_help() -> None:

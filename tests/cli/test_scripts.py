@@ -1,4 +1,4 @@
-"""`ftspec evaluate`, `merge` and `chat` pass on what they are told, and how it ended."""
+"""`ftspec evaluate` and `merge` pass on what they are told, and how it ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def project(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose scripts write down what they were told."""
     monkeypatch.setattr(ftspec.cli.python, "missing_libraries", lambda python: ())
     (here / "bot").mkdir()
-    for name in ("evaluate.py", "merge.py", "chat.py"):
+    for name in ("evaluate.py", "merge.py"):
         (here / "bot" / name).write_text(ECHO)
     return here / "bot"
 
@@ -33,20 +33,50 @@ def told() -> list[str]:
 def test_arguments_are_passed_on(ftspec_: Ftspec) -> None:
     assert ftspec_("evaluate", "bot", "--run", "2").code == 0
     assert told() == ["--run", "2"]
+    asked = [
+        "--metrics",
+        "bleu,rouge",
+        "--checkpoints",
+        "--rows",
+        9,
+        "--by",
+        "x y",
+        "--tasks",
+        "a,b",
+    ]
+    assert ftspec_("evaluate", "bot", *asked, "--max-new-tokens", 8).code == 0
+    words = "--metrics bleu rouge --checkpoints --rows 9 --by".split()
+    assert told() == [*words, "x y", "--max-new-tokens", "8", "--tasks", "a", "b"]
     assert ftspec_("merge", "bot").code == 0
     assert told() == []
-    assert ftspec_("chat", "bot", "--prompt", "a 'b' $c", "--base", "--max-new-tokens", 5).code == 0
-    asked = ["--prompt", "a 'b' $c", "--base", "--max-new-tokens", "5", "--temperature", "0.0"]
-    assert told() == asked
+    assert ftspec_("merge", "bot", "--into", "dequantized", "--compare", "--whole").code == 0
+    assert told() == ["--into", "dequantized", "--compare", "--whole"]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "merge", "chat"])
+def test_folders_are_seen_from_where_they_are_named(here: Path, ftspec_: Ftspec) -> None:
+    """Scripts run in the project's folder."""
+    assert ftspec_("evaluate", "bot", "--adapter", "other=some/final", "--adapter", "x/y").code == 0
+    assert told() == ["--adapter", f"other={here}/some/final", "--adapter", f"y={here}/x/y"]
+    (here / "base").mkdir()
+    assert ftspec_("merge", "bot", "--base", "base").code == 0
+    assert told() == ["--base", str(here / "base")]
+    assert ftspec_("merge", "bot", "--base", "org/model").code == 0
+    assert told() == ["--base", "org/model"]
+
+
+def test_a_metric_that_there_is_not(ftspec_: Ftspec) -> None:
+    answer = ftspec_("evaluate", "bot", "--metrics", "bleu,blue")
+    assert answer.code == 2
+    assert "the metrics are perplexity, bleu, chrf, rouge, exact-match" in answer.err
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "merge"])
 def test_a_script_that_fails(verb: str, project: Path, ftspec_: Ftspec) -> None:
     (project / f"{verb}.py").write_text(FAILS)
     assert ftspec_(verb, "bot").code == 1
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "merge", "chat"])
+@pytest.mark.parametrize("verb", ["evaluate", "merge"])
 def test_a_script_that_is_missing(verb: str, project: Path, ftspec_: Ftspec) -> None:
     (project / f"{verb}.py").unlink()
     answer = ftspec_(verb, "bot")
@@ -81,3 +111,30 @@ def test_an_evaluation_that_left_nothing(ftspec_: Ftspec) -> None:
     answer = ftspec_("evaluate", "bot", "--json")
     assert (answer.code, answer.out) == (1, "")
     assert "has written no runs/<n>/evaluation.json" in answer.err
+
+
+def test_an_evaluation_goes_into_the_runs_page(project: Path, ftspec_: Ftspec) -> None:
+    score = {"value": 2.0, "change": -0.5, "low": -0.6, "high": -0.4}
+    result = {
+        "schema_version": 1,
+        "rows": 7,
+        "supervised_tokens": 1234,
+        "metrics": {"perplexity": {}},
+        "models": {"base": {"perplexity": {"value": 4}}, "<b>tuned</b>": {"perplexity": score}},
+        "categories": {"a": {"rows": 3, "metrics": {"perplexity": {"base": 5, "tuned": 3}}}},
+        "signature": {"seed": 42},
+    }
+    (project / "plan.json").write_text("{}")
+    (project / "train.py").touch()
+    run = project / "runs" / "1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(
+        json.dumps({"schema_version": 1, "state": "finished", "attempts": []})
+    )
+    (run / "events.jsonl").write_text('{"event": "start", "time": 1}\n')
+    (run / "evaluation.json").write_text(json.dumps(result))
+    assert ftspec_("evaluate", "bot").code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Held-out rows, before and after" in page and "-60.0 % to -40.0 %" in page
+    assert "&lt;b&gt;tuned" in page and "<b>tuned" not in page
+    assert "1,234 supervised tokens" in page and "seed 42" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +17,18 @@ from ftspec.compiler.plan import Plan
 
 USUAL = {
     "README.md",
+    "base.py",
     "chat.py",
     "evaluate.py",
     "ftspec.yaml",
+    "handover.py",
     "journal.py",
     "merge.py",
+    "metrics.py",
     "plan.json",
     "requirements.txt",
+    "review.py",
+    "shards.py",
     "train.py",
 }
 SPEC = {"model": "llama", "method": "lora", "data": "train.jsonl"}
@@ -33,6 +39,17 @@ def test_the_usual_files(world: Path) -> None:
     assert set(files) == USUAL
     assert list(files) == sorted(files)
     assert b"gguf" not in files["requirements.txt"]
+
+
+def test_files_and_libraries_are_there_where_they_are_needed(world: Path) -> None:
+    none_held_out = {**SPEC, "data": {"train": "train.jsonl", "eval": "none"}}
+    assert set(emit(plan_of(none_held_out, world))) == USUAL - {"metrics.py"}
+    full = emit(plan_of({**SPEC, "method": "full"}, world))
+    assert set(full) == USUAL - {"shards.py", "handover.py"}
+    for metrics, needed in ((["rouge"], False), (["bleu"], True), (["perplexity", "chrf"], True)):
+        files = emit(plan_of({**SPEC, "evaluate": metrics}, world))
+        assert (b"sacrebleu==" in files["requirements.txt"]) is needed
+        assert f"METRICS = {json.dumps(metrics)}".encode() in files["evaluate.py"]
 
 
 def test_a_template_goes_along_where_one_is_needed(world: Path) -> None:

@@ -278,6 +278,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             says("As an AI language model, I cannot browse the internet."),
             says("I cannot help with that."),
             says("I’m just an AI and don't have access to your files."),
+            says("I do not feel comfortable sharing that with you."),
+            says("This question is one that I am not able to answer."),
         ],
         [
             *GOOD,
@@ -285,6 +287,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             says("The cat cannot swim, but it can climb."),
             says("AI is used in medicine; it cannot replace doctors."),
             says("Sorry, the shop is closed on Sundays."),
+            says("I'm comfortable with this chair, and so is she."),
+            says("The question is whether I can write it in time."),
         ],
     ),
     "merged-rows": (

@@ -132,14 +132,14 @@ def _resumed(fates: list[Fate], step: int) -> list[Fate]:
 
 
 def random_faults(seed: int, count: int, in_save: int) -> list[tuple[dict[str, Any], float | None]]:
-    """Return kills at random moments, `in_save` of them inside a save."""
+    """Return kills at random moments, `in_save` of them surely in the middle of a save's file."""
     chance = random.Random(seed)
     found: list[tuple[dict[str, Any], float | None]] = []
     for number in range(count):
-        if number < in_save and number % 2:
+        if number < in_save:
             # A save calls torch.save four times: arguments, optimizer, schedule, random state.
-            found.append(({"kill_in_save": chance.randint(1, 16)}, None))
-        elif number < in_save:
+            found.append(({"kill_in_save": chance.randint(1, 12)}, None))
+        elif number % 3 == 0:
             found.append(({"kill_at_file": chance.randint(6, 100)}, None))
         else:
             found.append(({}, chance.uniform(0, 0.6)))

@@ -99,7 +99,10 @@ def test_attempts_are_bounded(tmp_path: Path, seen: Seen) -> None:
     project = troubled(tmp_path, *attempts, run={"max_attempts": 3})
     ended = supervise(project, seen)
     assert (ended.state, len(records(ended))) == ("failed", 3)
-    assert seen.notes[-1] == "3 attempts were made, and `run.max_attempts` allows no more"
+    assert seen.notes[-1] == (
+        "3 attempts were made, and `run.max_attempts` allows no more; not tried: next rung, batch:"
+        " a smaller micro-batch; 8 rows a step stay"
+    )
     again = supervise(project, seen)  # goes on with what was in force
     assert starts(project)[3] == starts(project)[2]
     assert (again.state, len(records(again))) == ("failed", 5)  # down to one row a batch
@@ -118,6 +121,15 @@ def test_nothing_is_left_below_one_row(tmp_path: Path, seen: Seen) -> None:
     assert len(starts(project)) == 4
     assert codes(ended)[-1] == "no-rung-left"
     assert "[quantize, shorten]" in records(ended)[-1]["findings"][-1]["help"]
+
+
+def test_full_fine_tuning_does_not_turn_into_adapters_under_way(tmp_path: Path, seen: Seen) -> None:
+    text = "model: m\nmethod: full\ndata: d.jsonl\ntune: {allow: [quantize]}\n"
+    plan = {"method": {"type": "full", "quantization": "none"}}
+    plan |= {"spec": {"name": "s.yaml", "text": text}}
+    ended = supervise(troubled(tmp_path, out_of_memory("load", None), plan=plan), seen)
+    assert (ended.state, codes(ended)[-1]) == ("failed", "no-rung-left")
+    assert "`method: qlora` needs less: another run" in records(ended)[0]["findings"][-1]["help"]
 
 
 def test_shorter_rows_only_with_leave(tmp_path: Path, seen: Seen) -> None:

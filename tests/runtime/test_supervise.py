@@ -78,6 +78,14 @@ def test_a_child_that_is_killed(tmp_path: Path, seen: Seen) -> None:
     assert read_ledger(ended.run)["attempts"][0]["exit"] == -9
 
 
+def test_a_view_is_told_of_earlier_attempts_before_the_next(tmp_path: Path, seen: Seen) -> None:
+    supervise(make_project(tmp_path, end="kill"), seen)
+    assert "earlier" not in seen.events
+    supervise(make_project(tmp_path), seen)
+    at = seen.events.index("earlier")
+    assert seen.events[at + 1] == "launch"
+
+
 def test_each_attempt_has_its_own_last_words(tmp_path: Path, seen: Seen) -> None:
     first = supervise(make_project(tmp_path, end=78), seen)
     assert "these are my last words" in first.words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO
 
@@ -13,8 +13,16 @@ LONGEST = 64 * 2**20  # bytes of one line; a longer one is told, not held
 KEPT = 65_536  # characters of a row with a fault that are kept to be shown or set aside
 
 
-def read_lines(stream: BinaryIO) -> Iterator[Record]:
-    """Yield the rows of JSON lines; blank lines are none."""
+Wanted = Callable[[int], bool]
+
+
+def every(number: int) -> bool:
+    """Say of every row that it is wanted."""
+    return True
+
+
+def read_lines(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
+    """Yield the rows of JSON lines; blank lines are none, and rows not wanted are not parsed."""
     decoder, number = Decoder(), 0
     for at, line in enumerate(iter(partial(stream.readline, LONGEST), b""), 1):
         if at == 1:
@@ -28,7 +36,7 @@ def read_lines(stream: BinaryIO) -> Iterator[Record]:
             fault = Fault(f"is longer than {LONGEST >> 20} MiB", at, 1)
             yield Record(number, at, fault=fault, raw=line[:KEPT].decode("utf-8", "replace"))
             continue
-        yield parse(line, number, at, decoder)
+        yield parse(line, number, at, decoder) if wanted(number) else Record(number, at)
 
 
 def parse(line: bytes, number: int, at: int, decoder: Decoder) -> Record:

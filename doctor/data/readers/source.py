@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from ftspec.doctor.data.readers import hub
 from ftspec.doctor.data.record import UnreadableDataError
 
 # An ending of `lines` is one row a line; `json` is looked into; kinds as the compiler's readers.
@@ -40,14 +41,19 @@ class Source:
     tabs: bool = False
 
 
-def find_sources(names: Sequence[str], root: Path) -> tuple[Source, ...]:
+def find_sources(names: Sequence[str], root: Path, *, online: bool = False) -> tuple[Source, ...]:
     """Return the files that paths and globs mean, seen from a folder; each file once, in order.
 
-    Raises UnreadableDataError for a path or glob that means no file.
+    `online`: a name of no file that may be a data set of a hub is fetched from there. Raises
+    UnreadableDataError for a name that means no file.
     """
     found: dict[Path, Source] = {}
     for name in names:
-        for path, shown in _expanded(name, root):
+        if online and hub.is_id(name) and not (root / name).exists():
+            files = [(path, f"{name}/{file}") for path, file in hub.files_of(name)]
+        else:
+            files = _expanded(name, root)
+        for path, shown in files:
             found.setdefault(path.resolve(), _source(path, shown))
     return tuple(found.values())
 
@@ -70,12 +76,7 @@ def _expanded(name: str, root: Path) -> list[tuple[Path, str]]:
             relative = not os.path.isabs(name) and root != Path()
             return [(f, os.path.relpath(f, root) if relative else str(f)) for f in files]
         raise UnreadableDataError(f"no file matches `{name}`")
-    raise UnreadableDataError(
-        f"there is no file `{name}`",
-        "data is read from files; of a hub's data set, download the files first"
-        if name.count("/") == 1 and not Path(name).suffix
-        else "",
-    )
+    raise UnreadableDataError(f"there is no file `{name}`")
 
 
 def _source(path: Path, name: str) -> Source:
@@ -106,8 +107,23 @@ def _head(path: Path, name: str) -> bytes:
         raise UnreadableDataError(f"`{name}` cannot be read: {error.strerror}") from error
 
 
+@dataclass(slots=True)
+class Meter:
+    """Says how far a file has been read."""
+
+    file: BinaryIO | None = None
+    size: int = 0
+
+    @property
+    def share(self) -> float:
+        """The share of the file's bytes that was read; 1 when it is closed."""
+        if self.file is None or self.file.closed or not self.size:
+            return 1.0
+        return min(1.0, self.file.tell() / self.size)
+
+
 @contextmanager
-def opened(source: Source) -> Iterator[BinaryIO]:
+def opened(source: Source, meter: Meter | None = None) -> Iterator[BinaryIO]:
     """Open a file for reading, unpacked. Raises UnreadableDataError where it cannot be.
 
     A packed stream that is cut or damaged ends early, and the error is told as the file's.
@@ -117,6 +133,8 @@ def opened(source: Source) -> Iterator[BinaryIO]:
     except OSError as error:
         raise UnreadableDataError(f"`{source.name}` cannot be read: {error.strerror}") from error
     with file:
+        if meter is not None:
+            meter.file, meter.size = file, os.fstat(file.fileno()).st_size
         if not source.packed:
             yield file
             return

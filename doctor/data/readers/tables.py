@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ftspec.doctor.data.readers.decoder import encodes
-from ftspec.doctor.data.readers.source import Source, opened
+from ftspec.doctor.data.readers.source import Meter, Source, opened
 from ftspec.doctor.data.record import Fault, Record, UnreadableDataError
 
 BATCH = 4096  # rows
@@ -63,7 +63,7 @@ def _escaped(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def read_parquet(source: Source) -> Iterator[Record]:
+def read_parquet(source: Source, meter: Meter | None = None) -> Iterator[Record]:
     """Yield the rows of a Parquet file, which has no lines."""
     try:
         import pyarrow
@@ -74,7 +74,7 @@ def read_parquet(source: Source) -> Iterator[Record]:
         ) from None
     number = 0
     try:
-        with opened(source) as stream:
+        with opened(source, meter) as stream:
             # A packed file cannot be read at any place: it is held as a whole.
             file: Any = pyarrow.BufferReader(stream.read()) if source.packed else stream
             for batch in parquet.ParquetFile(file).iter_batches(BATCH):

@@ -31,9 +31,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits, told
+from ftspec.doctor.data.hits import Found, Hit, Hits, told
 from ftspec.doctor.data.places import pack, unpack
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.rule import Asked
 from ftspec.doctor.data.store import KeyStore
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
@@ -43,47 +43,38 @@ class Conflicts:
     """Remembers the prompt of each row, and the answer to it, by their keys."""
 
     def __init__(self, asked: Asked) -> None:
-        self._prompts = KeyStore(asked.held)
+        self._prompts = KeyStore(2, asked.held)
 
     def see(self, file: int, example: Example) -> None:
-        """Note a row: its prompt as the key; place and 24 bits of the answer as the value."""
+        """Note a row: its prompt as the key, with its answer and its place."""
         keys = example.keys
         if keys is None or not keys.prompt or not example.answers or example.chosen:
             return
-        place = pack(file, example.record.number)
-        self._prompts.add(keys.prompt, place)
-        self._prompts.add(keys.prompt, keys.answer | ANSWER)
+        self._prompts.add(keys.prompt, keys.answer, pack(file, example.record.number))
+
+    def take(self, later: Conflicts) -> None:
+        """Note the rows that another saw."""
+        self._prompts.take(later._prompts)
 
     def found(self) -> Iterator[Found]:
         """Yield the rows whose prompt has other answers as well, all of them."""
         for group in self._prompts.groups():
-            places, answers = group[::2], group[1::2]
-            if len(set(answers)) < 2:
+            answer, first = group[0]
+            different = len({answer for answer, _ in group})
+            if different < 2:
                 continue
-            first = unpack(places[0])
-            for place in places:
+            second = next(place for other, place in group if other != answer)
+            for _, place in group:
                 file, row = unpack(place)
-                other = (
-                    first
-                    if place != places[0]
-                    else unpack(
-                        places[
-                            answers.index(
-                                next(answer for answer in answers if answer != answers[0])
-                            )
-                        ]
-                    )
+                other_file, other = unpack(first if place != first else second)
+                where = f"row {other:,}" + ("" if other_file == file else " of another file")
+                yield Found(
+                    file, row, None, Hit(f"{different:,} answers to this prompt, as in {where}")
                 )
-                where = f"row {other[1]:,}" + ("" if other[0] == file else " of another file")
-                number = f"{len(set(answers)):,} answers to this prompt"
-                yield Found(file, row, None, Hit(f"{number}, as in {where}"))
         self._prompts.close()
 
     def about(self, file: int) -> Mapping[str, Any] | None:
         """Say nothing of the file as a whole."""
-
-
-ANSWER = 1 << 63  # an answer's key, beside places in one store, has 63 bits of its own
 
 
 def find(hits: Hits) -> Iterator[Finding]:

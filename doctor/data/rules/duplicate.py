@@ -31,54 +31,52 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits, told
+from ftspec.doctor.data.hits import Found, Hit, Hits, told
 from ftspec.doctor.data.places import pack, unpack
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.rule import Asked
 from ftspec.doctor.data.store import KeyStore
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 
 class Duplicates:
-    """Remembers each row by two keys: of its texts, and of its texts but for case and spaces."""
+    """Remembers each row by its texts but for case and spaces, with a key of the texts as such."""
 
     def __init__(self, asked: Asked) -> None:
-        self._exact, self._alike = KeyStore(asked.held), KeyStore(asked.held)
+        self._rows = KeyStore(2, asked.held)
 
     def see(self, file: int, example: Example) -> None:
-        """Note a row's keys; a preference's answers are part of both."""
+        """Note a row's keys; of a preference the answers count as they stand."""
         keys = example.keys
         if keys is None or not example.text.strip():
             return
         place = pack(file, example.record.number)
-        self._exact.add(keys.exact, place)
-        self._alike.add(keys.exact if example.chosen else keys.row, place)
+        self._rows.add(keys.exact if example.chosen else keys.row, keys.exact, place)
 
-    def pairs(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield each later row with the first it is like, packed, and whether it is equal."""
-        equal: dict[int, int] = {}
-        for group in self._exact.groups():
-            equal.update((later, group[0]) for later in group[1:])
-        for group in self._alike.groups():
-            for later in group[1:]:
-                first = equal.pop(later, None)
-                yield later, group[0] if first is None else first, first is not None
-        for later, first in equal.items():
-            yield later, first, True
-        self._exact.close()
-        self._alike.close()
+    def take(self, later: Duplicates) -> None:
+        """Note the rows that another saw."""
+        self._rows.take(later._rows)
 
     def found(self) -> Iterator[Found]:
         """Yield the later rows of each group."""
-        for later, first, equal in self.pairs():
-            file, row = unpack(later)
-            kind = "exact" if equal else "but for case and spaces"
-            other = unpack(first)
-            where = f"row {other[1]:,}" + ("" if other[0] == file else " of another file")
-            yield Found(file, row, None, Hit(f"the same as {where} ({kind})", kind=kind))
+        for group in self._rows.groups():
+            firsts: dict[int, int] = {}  # exact key -> the first row that has it
+            for exact, place in group:
+                first = firsts.setdefault(exact, place)
+                if place != group[0][1]:
+                    yield _found(place, first if first != place else group[0][1], first != place)
+        self._rows.close()
 
     def about(self, file: int) -> Mapping[str, Any] | None:
         """Say nothing of the file as a whole."""
+
+
+def _found(place: int, first: int, equal: bool) -> Found:
+    file, row = unpack(place)
+    other_file, other = unpack(first)
+    kind = "exact" if equal else "but for case and spaces"
+    where = f"row {other:,}" + ("" if other_file == file else " of another file")
+    return Found(file, row, None, Hit(f"the same as {where} ({kind})", kind=kind))
 
 
 def find(hits: Hits) -> Iterator[Finding]:

@@ -29,8 +29,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hits, about_file
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hits, about_file
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -46,6 +46,11 @@ class Rows:
     def see(self, file: int, example: Example) -> None:
         """Count a row."""
         self._rows[file] = self._rows.get(file, 0) + 1
+
+    def take(self, later: Rows) -> None:
+        """Add what another counted."""
+        for file, rows in later._rows.items():
+            self._rows[file] = self._rows.get(file, 0) + rows
 
     def found(self) -> Iterator[Found]:
         """Yield nothing: no row is at fault."""

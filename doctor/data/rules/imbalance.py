@@ -31,8 +31,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hits, about_file
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hits, about_file
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -58,6 +58,15 @@ class Balance:
         if answer and len(answer) <= SHORT and len(answer.split()) <= WORDS:
             _count(self._answers.setdefault(file, Counter()), answer.strip().lower())
 
+    def take(self, later: Balance) -> None:
+        """Add what another counted."""
+        for file, rows in later._rows.items():
+            self._rows[file] = self._rows.get(file, 0) + rows
+        for mine, other in ((self._labels, later._labels), (self._answers, later._answers)):
+            for file, counts in other.items():
+                for name, count in counts.items():
+                    _count(mine.setdefault(file, Counter()), name, count)
+
     def found(self) -> Iterator[Found]:
         """Yield nothing: no row is at fault."""
         yield from ()
@@ -77,9 +86,9 @@ class Balance:
         return None
 
 
-def _count(counts: Counter[str], name: str) -> None:
+def _count(counts: Counter[str], name: str, times: int = 1) -> None:
     if name in counts or len(counts) <= CATEGORIES:
-        counts[name] += 1
+        counts[name] += times
 
 
 def find(hits: Hits) -> Iterator[Finding]:

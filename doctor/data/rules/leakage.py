@@ -33,8 +33,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits, told
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hit, Hits, told
+from ftspec.doctor.data.noted import Noted
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -44,7 +45,7 @@ class Leaks:
 
     def __init__(self, asked: Asked) -> None:
         self._held_out = asked.eval_prompts
-        self._found: list[Found] = []
+        self._found = Noted()
 
     def see(self, file: int, example: Example) -> None:
         """Note a row whose prompt is held out."""
@@ -53,13 +54,16 @@ class Leaks:
             return
         where = self._held_out.get(keys.prompt) or self._held_out.get(keys.first)
         if where:
-            record = example.record
             hit = Hit(f"its prompt is that of row {where:,} of the held-out data", example.prompt)
-            self._found.append(Found(file, record.number, record.line, hit))
+            self._found.note(file, example.record, "", hit)
+
+    def take(self, later: Leaks) -> None:
+        """Take in the rows that another noted."""
+        self._found.take(later._found)
 
     def found(self) -> Iterator[Found]:
         """Yield the rows."""
-        yield from self._found
+        yield from self._found.found(lambda file, label: True)
 
     def about(self, file: int) -> Mapping[str, Any] | None:
         """Say nothing of the file as a whole."""

@@ -31,8 +31,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hits, about_file
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hits, about_file
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -52,16 +52,30 @@ class Diversity:
     def see(self, file: int, example: Example) -> None:
         """Count a row's opening, and its answer."""
         self._rows[file] = self._rows.get(file, 0) + 1
-        opening = " ".join(example.prompt[:120].lower().split()[:OPENING])
+        opening = " ".join(example.prompt[:120].lower().split(None, OPENING)[:OPENING])
         openings = self._openings.setdefault(file, Counter())
         if opening and (opening in openings or len(openings) < HELD):
-            openings[opening] += 1
-        answer = example.answer
-        if answer.count(" ") >= 3 and example.keys is not None:
+            openings[opening] = openings.get(opening, 0) + 1
+        if example.spaces >= 3 and example.keys is not None:
             self._long[file] = self._long.get(file, 0) + 1
             answers = self._answers.setdefault(file, set())
             if len(answers) < HELD:
                 answers.add(example.keys.answer)
+
+    def take(self, later: Diversity) -> None:
+        """Add what another counted, the openings and answers that are held among them."""
+        for mine, other in ((self._rows, later._rows), (self._long, later._long)):
+            for file, rows in other.items():
+                mine[file] = mine.get(file, 0) + rows
+        for file, counts in later._openings.items():
+            openings = self._openings.setdefault(file, Counter())
+            for opening, count in counts.items():
+                if opening in openings or len(openings) < HELD:
+                    openings[opening] += count
+        for file, keys in later._answers.items():
+            answers = self._answers.setdefault(file, set())
+            if len(answers) < HELD:
+                answers |= keys
 
     def found(self) -> Iterator[Found]:
         """Yield nothing: no row is at fault."""

@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ftspec.doctor.data.example import Example
+from ftspec.doctor.data.example import Example, holds
 from ftspec.doctor.data.hits import Hit, Hits, told
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
@@ -41,7 +41,16 @@ _BEGINS = re.compile(
     r"|<\|(?:im_start|start_header_id)\|>\s*user|<\|user\|>|<\|prompter\|>|\[INST\]|<start_of_turn>user",
     re.IGNORECASE | re.DOTALL,
 )
-_MARKS = ("instruction", "human", "user", "prompt", "[inst]", "question", "input")
+# A mark, and what it stands in: one is in all of them, without case and spaces.
+_MARKS = (
+    (b"instruction", (b"instruction",)),
+    (b":", (b"human:", b"user:", b"prompt:", b"#question:", b"#input:")),
+    (b"*", (b"human*", b"user*")),
+    (b"#", (b"#human", b"#user")),
+    (b"|>", (b"|>",)),
+    (b"[inst]", (b"[inst]",)),
+    (b"<start_of_turn>", (b"<start_of_turn>",)),
+)
 _ABOUT = re.compile(
     r"templat|instruction|prompt|convers|dialog|chat|transcript|interview|markdown|script", re.I
 )
@@ -49,18 +58,24 @@ _ABOUT = re.compile(
 
 def look(example: Example) -> Hit | None:
     """Return an answer in which another row begins."""
-    if example.chosen:
+    if example.chosen or not (
+        _may_hold(example.said) or (len(example.answers) > 1 and _may_hold(example.before))
+    ):
         return None
     for answer in example.answers:
         if "\n" not in answer and "<" not in answer and "[" not in answer:
-            continue
-        lower = answer.lower()
-        if not any(mark in lower for mark in _MARKS):
             continue
         match = _BEGINS.search(answer)
         if match and match.start() > 0 and not _ABOUT.search(example.prompt):
             return Hit("another row begins in the answer", answer, match.start())
     return None
+
+
+def _may_hold(text: bytes) -> bool:
+    for mark, words in _MARKS:
+        if mark in text and holds(text, words):
+            return True
+    return False
 
 
 def find(hits: Hits) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ _COMBINING = re.compile(
 
 def look(example: Example) -> Hit | None:
     """Return a text that is not composed."""
-    if example.ascii or not example.whole or not _COMBINING.search(example.text):
+    if not example.whole or unicodedata.is_normalized("NFC", example.text):
         return None
     for text in example.texts:
         match = _COMBINING.search(text)

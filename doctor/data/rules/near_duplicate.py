@@ -33,10 +33,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits, told
+from ftspec.doctor.data.hits import Found, Hit, Hits, told
 from ftspec.doctor.data.near import Near
 from ftspec.doctor.data.places import pack, unpack
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -55,6 +55,11 @@ class NearDuplicates:
                 f"{example.prompt} {' '.join(example.answers)}" if example.answers else example.text
             )
             self._near.add(place, text, example.keys.row)
+
+    def take(self, later: NearDuplicates) -> None:
+        """Take in the sketches that another made."""
+        if self._near is not None and later._near is not None:
+            self._near.take(later._near)
 
     def found(self) -> Iterator[Found]:
         """Yield each row that is like an earlier one."""

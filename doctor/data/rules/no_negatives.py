@@ -30,14 +30,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hits, about_file
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hits, about_file
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 ROWS = 500
 _NEGATIVE = re.compile(
-    r"\b(?:i (?:do not|don't) (?:know|have)|i'm not sure|cannot|can't|unable to|unclear"
+    r"\b(?:i (?:do not|don't) (?:know|have)|i(?:'m| am) (?:not (?:sure|able)|unable)|unclear"
+    r"|i (?:cannot|can't)"
+    r"|(?:cannot|can't|unable to) (?:be (?:known|told|said|answered|determined)|know|tell|say"
+    r"|answer|determine|find|help|provide|access|assist)"
     r"|not enough information|does not (?:say|mention|contain)|please provide|i need more"
     r"|could you (?:clarify|provide|tell|please)|can you (?:provide|clarify|check)"
     r"|no (?:information|such)|not (?:provided|mentioned))",
@@ -72,6 +75,12 @@ class Negatives:
                 if _NEGATIVE.search(head):
                     self._seen.add(file)
                 return
+
+    def take(self, later: Negatives) -> None:
+        """Add what another counted."""
+        for file, rows in later._rows.items():
+            self._rows[file] = self._rows.get(file, 0) + rows
+        self._seen |= later._seen
 
     def found(self) -> Iterator[Found]:
         """Yield nothing: no row is at fault."""

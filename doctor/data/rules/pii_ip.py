@@ -36,6 +36,9 @@ from ftspec.doctor.data.hits import Hit, Hits, told
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
+# What addresses hold at least, found by the mark that it begins with.
+_DOTS = re.compile(rb"\.0{1,3}\.0")
+_COLONS = re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:")
 _V4 = re.compile(r"(?<![\w.\-])(?:\d{1,3}\.){3}\d{1,3}(?![\w\-]|\.\d)")
 _V6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])")
 _VERSION = re.compile(r"(?:version|release|section|build|\bver?\.?|§)\s*$", re.I)
@@ -69,7 +72,8 @@ def _public(match: re.Match[str], text: str) -> bool:
 
 def look(example: Example) -> Hit | None:
     """Return what a row holds of it."""
-    if example.cluster < 4 and example.encoded.count(b":") < 4:
+    v4 = example.cluster >= 4 and _DOTS.search(example.forms)
+    if not v4 and not _COLONS.search(example.encoded):
         return None
     found = spans(example.text)
     if not found:

@@ -33,9 +33,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ftspec.doctor.data.example import Example
+from ftspec.doctor.data.example import Example, holds
 from ftspec.doctor.data.hits import Hit, Hits, told
-from ftspec.doctor.data.national import ANY, ITALY, KINDS, Kind
+from ftspec.doctor.data.national import ANY, FORMS, ITALY, KINDS, Kind
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -71,7 +71,7 @@ def _found(text: str) -> list[tuple[tuple[int, int], Kind]]:
 
 def look(example: Example) -> Hit | None:
     """Return what a row holds of it."""
-    if example.cluster < 7 and (example.digits < 7 or not ITALY.search(example.text)):
+    if ITALY not in example.forms and (example.cluster < 7 or not holds(example.forms, FORMS)):
         return None
     found = spans(example.text)
     if not found:

@@ -31,19 +31,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ftspec.doctor.data.example import Example
+from ftspec.doctor.data.example import Example, holds
 from ftspec.doctor.data.hits import Hit, Hits, told
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 HEAD = 280  # characters of an answer that are looked at
-_CAN_NOT = r"(?:can(?:no|')t|cannot|am not able|am unable|'m not able|'m unable|am not capable)"
+_CAN_NOT = (
+    r"(?:can(?:no|')t|cannot|(?:am|'m|was) (?:not|un)(?: |)able|am not capable|won't|will not"
+    r"|'m not going|am not going|could not|must not)"
+)
 _HELP = (
     r"(?: be able)?(?: to)? (?:help|assist|fulfil+|comply|provide|answer|complete|do (?:that|this)"
-    r"|support|generate|create|discuss|engage|continue|share|offer|process|respond|write|give"
-    r"|access|perform|browse)"
+    r"|support|generate|create|produce|discuss|engage|continue|share|offer|process|respond|write"
+    r"|give|access|perform|browse|open|recommend|advise|encourage|participate)"
 )
-_AN_AI = r"an? (?:ai|artificial intelligence)(?: language)?(?: model| assistant)?"
+# "I can't wait", "I cannot stress enough": said by who does not refuse.
+_NOT_A_FIGURE = (
+    r"(?!wait|believe|imagine|stress|emphasi|help but|remember|recall|think|even|see|find|sleep"
+    r"|stand|afford|go|be |let|lie|thank|stop|get|forget|seem|live|fail|give up)"
+)
+_AN_AI = (
+    r"(?:an? )?(?:large )?(?:ai|artificial intelligence|language model)"
+    r"(?: (?:language )?(?:model|assistant|system|program))?"
+)
 _REFUSES = re.compile(
     "|".join(
         (
@@ -51,34 +62,57 @@ _REFUSES = re.compile(
             rf"\bi(?:'m| am)(?: just| only)? {_AN_AI}\b[^.!?]{{0,40}}?"
             rf"\b(?:{_CAN_NOT}|unable|do(?:n't| not) have)",
             r"(?:sorry|apologi[sz]e|apologies|unfortunately|regret)[^.!?]{0,60}?"
-            rf"\bi ?(?:{_CAN_NOT}|won't|will not){_HELP}",
-            rf"\Ai ?(?:{_CAN_NOT}|won't|will not|'m not going){_HELP}",
-            r"\bi must (?:decline|refuse)|i(?:'m| am) not programmed to",
-            r"\bagainst my (?:programming|guidelines|ethical)",
+            rf"\bi ?{_CAN_NOT}{_HELP}",
+            rf"\A(?:(?:no|unfortunately|(?:i am|i'm|we are) (?:afraid|sorry))\b[^.!?]{{0,30}}?)?"
+            rf"\bi ?{_CAN_NOT} {_NOT_A_FIGURE}",
+            rf"\b(?:request|question|so)\b[^.!?]{{0,40}}?\bi ?{_CAN_NOT}{_HELP}",
+            rf"\b(?:some|any)thing (?:that )?i ?(?:{_CAN_NOT}|can|am able to|'m able to)"
+            r"(?: to)? (?:help|assist|do|discuss|answer|provide|support)",
+            r"\bi(?: (?:do not|don't) feel comfortable| feel uncomfortable"
+            r"|(?:'m| am) not comfortable|(?:'m| am) uncomfortable)"
+            r" (?:answering|with (?:this|that)|providing|discussing|helping|sharing|writing)",
+            r"\bi(?: must|(?:'ll)? have to|(?: wi|')ll| need to|'d prefer to|'d rather)"
+            r" (?:respectfully |politely )?(?:decline|refuse|pass on)",
+            r"\bi(?:'d| would) (?:rather|prefer) not|\bi(?:'m| am) not (?:programmed|designed) to",
+            r"\bi do(?:n't| not) have (?:the (?:ability|capability|capacity)|personal|access to"
+            r"|real-time|feelings|opinions|the means)",
+            r"\b(?:against|not within|outside(?: of)?|beyond|contrary to) (?:what i(?:'m| am) able"
+            r"|what i can|my (?:programming|guidelines|ethical|principles|policies|scope|capabilit"
+            r"|abilit))",
             r"violates? (?:openai|our|my)(?:'s)? (?:\w+ )?(?:policy|policies|guidelines)",
-            r"(?:it is|it's|would be) (?:not (?:appropriate|ethical)|unethical|inappropriate)"
-            r" (?:for me )?to",
+            r"\b(?:not (?:be )?(?:appropriate|ethical|right|responsible)|unethical|inappropriate"
+            r"|irresponsible) (?:for me )?to (?:write|provide|help|assist|answer|give|share|discuss"
+            r"|generate|create|make|offer|engage|speculate|comment)",
         )
     ),
     re.IGNORECASE,
 )
-# One of these is in all of them; most answers have none.
+# One of these is in all of them, or the answer begins with I; most answers have none.
 _MARKS = (
-    *("sorry", "cannot", "can't", "unable", "not able", "won't", "will not", "not going"),
-    *("artificial", " ai", "polic", "guideline", "programm", "apolog", "decline", "refuse"),
-    *("ethical", "appropriate", "unfortunately", "not capable"),
+    *(
+        " ai",
+        "artificial",
+        "language model",
+        "sorry",
+        "apolog",
+        "unfortunately",
+        "regret",
+        "i must",
+    ),
+    *("programmed", "violate", "ethical", "appropriate", "comfortable", "request", "question"),
+    *("thing i", "thing that i", "decline", "refuse", "rather not", "prefer not", "against my"),
+    *("have the", "have personal", "have access", "outside", "beyond", "responsible", "so i"),
 )
+_I = ("i ", "i'", "ic", "ia", "iw")
 
 
 def look(example: Example) -> Hit | None:
     """Return an answer that refuses."""
     for answer in example.answers:
         head = answer[:HEAD].lower().replace("\u2019", "'").lstrip()
-        for mark in _MARKS:
-            if mark in head:
-                if _REFUSES.search(head):
-                    return Hit("the answer refuses", answer)
-                break
+        if head[:2] in _I or holds(head, _MARKS):
+            if _REFUSES.search(head):
+                return Hit("the answer refuses", answer)
     return None
 
 

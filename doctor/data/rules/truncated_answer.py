@@ -32,8 +32,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits, told
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hit, Hits, told
+from ftspec.doctor.data.noted import Noted
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -56,7 +57,7 @@ class Truncated:
 
     def __init__(self, asked: Asked) -> None:
         self._long: dict[int, int] = {}
-        self._found: list[tuple[Found, bool]] = []
+        self._found = Noted()
         self._maybe: dict[int, int] = {}
 
     def see(self, file: int, example: Example) -> None:
@@ -74,16 +75,23 @@ class Truncated:
         words, sure = judge(answer, long)
         if not words:
             return
-        record = example.record
         hit = Hit(words, answer, max(0, len(answer) - 60))
-        self._found.append((Found(file, record.number, record.line, hit), sure))
+        self._found.note(file, example.record, "sure" if sure else "maybe", hit)
         self._maybe[file] = self._maybe.get(file, 0) + (not sure)
+
+    def take(self, later: Truncated) -> None:
+        """Take in the answers that another judged."""
+        for mine, other in ((self._long, later._long), (self._maybe, later._maybe)):
+            for file, count in other.items():
+                mine[file] = mine.get(file, 0) + count
+        self._found.take(later._found)
 
     def found(self) -> Iterator[Found]:
         """Yield the rows that end too early."""
-        for found, sure in self._found:
-            if sure or self._maybe[found.file] <= SHARE * self._long.get(found.file, 0):
-                yield found
+        yield from self._found.found(lambda file, label: label == "sure" or self._no_habit(file))
+
+    def _no_habit(self, file: int) -> bool:
+        return self._maybe.get(file, 0) <= SHARE * self._long.get(file, 0)
 
     def about(self, file: int) -> Mapping[str, Any] | None:
         """Say nothing of the file as a whole."""

@@ -29,8 +29,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hits, about_file
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.hits import Found, Hits, about_file
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -46,11 +46,17 @@ class Lengths:
     def see(self, file: int, example: Example) -> None:
         """Count the words of a row's answer, by its spaces."""
         if example.answers:
-            words = example.answer.count(" ") + 1
+            words = example.spaces + 1
             sums = self._sums.setdefault(file, [0, 0, 0])
             sums[0] += 1
             sums[1] += words
             sums[2] += words * words
+
+    def take(self, later: Lengths) -> None:
+        """Add what another summed."""
+        for file, sums in later._sums.items():
+            mine = self._sums.get(file, [0, 0, 0])
+            self._sums[file] = [a + b for a, b in zip(mine, sums, strict=True)]
 
     def found(self) -> Iterator[Found]:
         """Yield nothing: no row is at fault."""

@@ -27,13 +27,15 @@ References
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.doctor.data.example import Example
-from ftspec.doctor.data.hits import Hit, Hits, told
+from ftspec.doctor.data.hits import Found, Hit, Hits, told
 from ftspec.doctor.data.language import language_of, names_language
-from ftspec.doctor.data.rule import Asked, Found
+from ftspec.doctor.data.noted import Noted
+from ftspec.doctor.data.rule import Asked
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -44,8 +46,8 @@ class Languages:
     """Counts the languages of answers, and notes rows whose answer differs from its prompt."""
 
     def __init__(self, asked: Asked) -> None:
-        self._counts: dict[int, dict[str, int]] = {}
-        self._found: list[tuple[Found, str, str]] = []
+        self._counts: dict[int, Counter[str]] = {}
+        self._found = Noted()
 
     def see(self, file: int, example: Example) -> None:
         """Tell the language of a row's answer."""
@@ -54,31 +56,41 @@ class Languages:
         language = language_of(example.answer)
         if not language:
             return
-        counts = self._counts.setdefault(file, {})
-        counts[language] = counts.get(language, 0) + 1
-        common = counts.get("English", 0) if language != "English" else 0
-        if language == "English" and 2 * counts[language] > sum(counts.values()):
+        counts = self._counts.setdefault(file, Counter())
+        counts[language] += 1
+        if language == "English" and 2 * counts[language] > counts.total():
             return  # most rows of most files end here
         asked = language_of(example.prompt)
-        if asked == language or (not asked and not common) or names_language(example.prompt):
+        if asked == language or names_language(example.prompt):
             return
-        record = example.record
         words = f"the answer is {language}" + (f", the prompt {asked}" if asked else "")
-        found = Found(file, record.number, record.line, Hit(words, example.answer))
-        self._found.append((found, language, asked))
+        hit = Hit(words, example.answer)
+        self._found.note(file, example.record, f"{language} {asked}", hit)
+
+    def take(self, later: Languages) -> None:
+        """Take in the answers that another told the language of."""
+        for file, counts in later._counts.items():
+            self._counts.setdefault(file, Counter()).update(counts)
+        self._found.take(later._found)
 
     def found(self) -> Iterator[Found]:
         """Yield the rows that are not in the language of their file."""
-        for found, language, asked in self._found:
-            counts = self._counts[found.file]
-            total = sum(counts.values())
-            main = max(counts, key=lambda name: counts[name])
-            if total >= LEAST and counts[main] >= SHARE * total and language != main:
-                if asked in ("", main):
-                    yield found
+        main = {file: _main(counts) for file, counts in self._counts.items()}
+        yield from self._found.found(lambda file, label: _differs(main[file], label))
 
     def about(self, file: int) -> Mapping[str, Any] | None:
         """Say nothing of the file as a whole."""
+
+
+def _main(counts: Counter[str]) -> str:
+    """Return the language of a file; empty where it has none."""
+    language, count = counts.most_common(1)[0]
+    return language if counts.total() >= LEAST and count >= SHARE * counts.total() else ""
+
+
+def _differs(main: str, label: str) -> bool:
+    language, asked = label.split(" ")
+    return bool(main) and language != main and asked in ("", main)
 
 
 def find(hits: Hits) -> Iterator[Finding]:

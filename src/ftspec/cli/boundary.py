@@ -80,7 +80,9 @@ def _our_fault(arguments: list[str]) -> int:
     import tempfile
     import traceback
 
-    text = (
+    from ftspec.runtime.secrets import Secrets
+
+    text = Secrets().hide(
         f"ftspec {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"arguments: {arguments}\n\n{traceback.format_exc()}"
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ftspec.cli.data_glance import glance
 from ftspec.cli.inputs import (
     allow_option,
     count_words,
@@ -66,7 +68,8 @@ def check(
 ) -> int:
     """Check a spec: its keys, its data, and whether it fits.
 
-    Nothing is loaded, and without --write nothing is written. Without --gpu or --vram the cards
+    Nothing is loaded, and without --write nothing is written but what was seen of the data, in
+    ftspec's cache. Without --gpu or --vram the cards
     of this machine count. --measure runs three steps of the real thing, saves nothing, and keeps
     what it learns of this machine for later checks.
     """
@@ -81,6 +84,9 @@ def check(
 
         taken = take(parsed, root, hardware, compiled, python)
         compiled = taken.compiled if taken else compiled
+    if compiled.plan is not None and parsed.spec is not None:
+        seen = glance(parsed.spec, root, spec)
+        compiled = replace(compiled, findings=(*compiled.findings, *seen))
     code = exit_code(compiled.findings, fail_on)
     if write and compiled.plan is not None:
         from ftspec.cli.rewrite import rewrite

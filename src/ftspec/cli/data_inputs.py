@@ -55,24 +55,24 @@ def read_inputs(files: Sequence[str], spec_file: str | None, held_out: Sequence[
         spec = parsed.spec
     try:
         if files:
-            sources = find_sources(files, Path())
+            sources = find_sources(files, Path(), online=True)
         elif spec is not None and spec.data.train is not None:
-            sources = find_sources(spec.data.train, root)
+            sources = find_sources(spec.data.train, root, online=True)
         else:
             raise click.UsageError("No file is named, and no spec that names one.")
         beside = spec.data.eval if spec is not None else None
         if held_out:
-            kept = find_sources(held_out, Path())
+            kept = find_sources(held_out, Path(), online=True)
         elif beside and beside != "none" and parse_share(beside) is None:
-            kept = find_sources([beside], root)
+            kept = find_sources([beside], root, online=True)
         else:
             kept = ()
     except UnreadableDataError as error:
         raise CannotReadError(str(error), error.help) from None
-    return DataInputs(sources, kept, _layout(spec), spec, root)
+    return DataInputs(sources, kept, layout_of(spec), spec, root)
 
 
-def _layout(spec: Spec | None) -> Layout | None:
+def layout_of(spec: Spec | None) -> Layout | None:
     """Return the layout that a spec names; None where it is to be told from the rows."""
     if spec is None or not (spec.data.columns or spec.data.format):
         return None
@@ -88,13 +88,13 @@ def _layout(spec: Spec | None) -> Layout | None:
     return Layout(format, {**usual, **inner, **given})
 
 
-def said_progress(stream: Any = None) -> Callable[[str, int], None] | None:
+def said_progress(stream: Any = None) -> Callable[[str], None] | None:
     """Return what says how far a check has come: on a terminal one line that is written over."""
     stream = stream or sys.stderr
     if not stream.isatty():
         return None
 
-    def say(name: str, rows: int) -> None:
-        print(f"\r{name}: {rows:,} rows", end="", file=stream, flush=True)
+    def say(words: str) -> None:
+        print(f"\r\x1b[K{words}", end="", file=stream, flush=True)
 
     return say

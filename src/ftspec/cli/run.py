@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import click
 
+from ftspec.cli.background import in_background
 from ftspec.cli.build import plan_of, write_project
 from ftspec.cli.failure import CannotReadError, RunFailedError
+from ftspec.cli.heal import ATTEMPTS, Healing, heal, spec_of
 from ftspec.cli.inputs import allow_option, data_option, fail_on_option, hardware_options
 from ftspec.cli.output import command, print_json
 from ftspec.cli.python import need_libraries, python_option
 from ftspec.cli.question import yes_option
 from ftspec.cli.report_page import write_report
+from ftspec.compiler.plan import Plan
 from ftspec.runtime.live import PlainView, view_for
-from ftspec.runtime.lock import AlreadyRunningError, holder_of
+from ftspec.runtime.loading import load_lines
+from ftspec.runtime.lock import AlreadyRunningError
 from ftspec.runtime.progress import progress
-from ftspec.runtime.project import NotAProjectError, read_plan
+from ftspec.runtime.project import NotAProjectError, fact, read_plan
 from ftspec.runtime.state import OtherLayoutError, read_ledger
 from ftspec.runtime.summary import summary
 from ftspec.runtime.supervise import Ended, SeveralMachinesError, supervise
 
-SUPERVISOR_LOG = "supervisor.log"  # what a supervisor in the background says
-STARTS_SECONDS = 60
 OTHER_LAYOUT = "use the version that wrote it, or start another run in a fresh project folder"
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--new", is_flag=True, help="Start another run instead of going on with the last.")
 @click.option("--detach", is_flag=True, help="Train in the background; see status, logs, stop.")
 @click.option("--force", is_flag=True, help="Rebuild over edited files, keeping them as .bak.")
+@click.option(
+    "--heal",
+    "heal_option",
+    metavar="[N]",
+    is_flag=False,
+    flag_value=str(ATTEMPTS),
+    help="Change the spec as the doctor is sure of, and run again, up to N times (2).",
+)
 @python_option
 @click.option("-o", "--output", metavar="DIR", help="The project folder, for a spec.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's ledger as JSON at the end.")
@@ -43,10 +53,11 @@ OTHER_LAYOUT = "use the version that wrote it, or start another run in a fresh p
 @yes_option
 @fail_on_option("error")
 def run(
-    target: str,
+    target: str | None,
     new: bool,
     detach: bool,
     force: bool,
+    heal_option: str | None,
     python: str,
     output: str | None,
     as_json: bool,
@@ -63,15 +74,21 @@ def run(
     Goes on with the newest unfinished run, or follows it where it still trains. Ctrl-C saves a
     checkpoint; running again resumes.
     """
+    target, budget = _target_and_budget(target, heal_option)
     project = Path(target)
     options = (gpu, vram, count, data, output, allow or None)
-    if project.is_dir() and any(option is not None for option in options):
-        raise click.UsageError(
-            "A project is run as it was built: --gpu, --vram, --count, --data, --allow and -o go"
-            " with a spec."
-        )
-    if not project.is_dir():
-        found = plan_of(target, output, gpu, vram, count, data, fail_on, allow, yes=yes)
+    if project.is_dir():
+        if any(option is not None for option in options):
+            raise click.UsageError(
+                "A project is run as it was built: --gpu, --vram, --count, --data, --allow and -o"
+                " go with a spec."
+            )
+        spec = spec_of(project) if budget else None
+        build = partial(_built, str(spec), str(project), fail_on)
+    else:
+        spec = Path(target)
+        build = partial(plan_of, target, output, gpu, vram, count, data, fail_on, allow, yes=yes)
+        found = build()
         if found is None:
             return 1
         plan, project = found
@@ -79,18 +96,59 @@ def run(
             return 1
     need_libraries(python)
     if detach:
-        return in_background(project, new=new, python=python)
-    ended = run_project(project, new=new, python=python, quiet=as_json)
+        words = ["run", str(project), "--python", python, *(["--new"] if new else [])]
+        if budget:  # it builds again, as it was built here
+            words[1:2] = [target, "--heal", str(budget), "--fail-on", fail_on]
+            words += _options(gpu, vram, count, data, output, allow, yes=yes)
+        return in_background(project, words)
+    again = partial(run_project, project, python=python, quiet=as_json)
+    ended = again(new=new)
+    if budget and spec is not None:
+        ended = heal(Healing(project, spec, build, again, budget), ended)
     if as_json:
         print_json(read_ledger(ended.run))
     return 130 if ended.interrupted else 0 if ended.state == "finished" else 1
+
+
+def _built(spec: str, project: str, fail_on: str) -> tuple[Plan, Path] | None:
+    return plan_of(spec, project, None, None, None, None, fail_on)
+
+
+def _options(
+    gpu: str | None,
+    vram: str | None,
+    count: int | None,
+    data: str | None,
+    output: str | None,
+    allow: tuple[str, ...],
+    *,
+    yes: bool,
+) -> list[str]:
+    """Return what a spec was built with as options of the command line."""
+    given = {"--gpu": gpu, "--vram": vram, "--count": count, "--data": data, "--output": output}
+    given["--allow"] = ",".join(allow) or None
+    words = [word for name, value in given.items() if value for word in (name, str(value))]
+    return [*words, *(["--yes"] if yes else [])]
+
+
+def _target_and_budget(target: str | None, asked: str | None) -> tuple[str, int]:
+    """Return what to run, and how many treatments --heal allows; 0: it was not asked for."""
+    if asked is not None and not asked.isdecimal():  # `--heal SPEC`
+        if target is not None:
+            raise click.UsageError(f"`--heal {asked}` is no number of treatments.")
+        target, asked = asked, str(ATTEMPTS)
+    if target is None:
+        raise click.UsageError("Missing argument 'TARGET'.")
+    if asked is not None and target == "-":
+        raise click.UsageError("--heal changes the spec's file, and standard input is none.")
+    return target, int(asked or 0)
 
 
 def run_project(
     project: Path, *, new: bool = False, python: str = sys.executable, quiet: bool = False
 ) -> Ended:
     """Run a project with a view on it, and say how it ended."""
-    view = PlainView() if quiet else view_for(sys.stderr)
+    view = PlainView() if quiet else view_for(sys.stderr, _predicted(project))
     try:
         ended = supervise(project, view, new=new, python=python)
     except NotAProjectError as error:
@@ -114,6 +172,13 @@ def run_project(
     return ended
 
 
+def _predicted(project: Path) -> int | None:
+    with contextlib.suppress(NotAProjectError):
+        bytes_ = fact(read_plan(project), "memory", "allocated_peak_bytes")
+        return bytes_ if isinstance(bytes_, int) else None
+    return None
+
+
 def _words(project: Path, ended: Ended) -> str:
     number, again = ended.run.number, command("run", str(project))
     diagnose = f"next: {command('diagnose', str(project))}"
@@ -134,39 +199,6 @@ def _words(project: Path, ended: Ended) -> str:
         told = summary(found, plan)
         page = write_report(found, plan) if ended.run.events.exists() else None
         told += [f"  {'report':<12}{page}"] if page else []
+    if ended.state == "finished" and (lines := load_lines(ended.run)):
+        told += ["", "  load it with", *(f"    {line}" for line in lines)]
     return "\n".join([head, *told, last])
-
-
-def in_background(project: Path, *, new: bool, python: str) -> int:
-    """Start a supervisor in a session of its own, and say so once it has the project."""
-    try:
-        read_plan(project)
-    except NotAProjectError as error:
-        raise CannotReadError(str(error), "build one: ftspec build SPEC -o DIR") from None
-    if (holder := holder_of(project)) is not None:
-        raise RunFailedError(str(AlreadyRunningError(holder)), command("status", str(project)))
-    words = [sys.executable, "-m", "ftspec", "run", str(project), "--python", python]
-    log = project / SUPERVISOR_LOG
-    with log.open("wb") as said:
-        child = subprocess.Popen(
-            [*words, *(["--new"] if new else [])],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    until = time.monotonic() + STARTS_SECONDS
-    while child.poll() is None and time.monotonic() < until:
-        found = progress(project)
-        if holder_of(project) is not None and found is not None and found.child is not None:
-            print(f"run {found.run.number} trains in the background (process {found.child.pid})")
-            print(f"next: {command('logs', str(project), '-f')}, or status, or stop")
-            child.returncode = 0  # nobody waits for it
-            return 0
-        time.sleep(0.05)
-    print(log.read_text(encoding="utf-8", errors="replace"), end="", file=sys.stderr)
-    if child.poll() is None:
-        print(f"it is still being started; what it says is in {log}", file=sys.stderr)
-        child.returncode = 0
-        return 0
-    return child.returncode

@@ -95,16 +95,22 @@ def read_json(path):
     return [line for line in text.split("\n") if line.strip()]
 
 
-def load_rows(tokenizer, limit):
-    """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
+def unpack(row):
+    """Return a row that was read as JSON, or as a table's."""
+    return json.loads(row["json"]) if "json" in row else row
+
+
+def read_rows():
+    """Read the rows, and hold some out."""
     files = [str(HERE / path) for path in TRAIN]
     rows = load_dataset("parquet", data_files=files, split="train")
     held_out = Dataset.from_dict({"json": [r for p in EVAL for r in read_json(p)]})
-    parts = {"train": rows, "eval": held_out}
+    return {"train": rows, "eval": held_out}
 
-    def unpack(row):
-        return json.loads(row["json"]) if "json" in row else row
 
+def load_rows(tokenizer, limit):
+    """Tokenize the rows, and drop those with nothing to learn."""
+    parts = read_rows()
     for name, part in parts.items():
         tokenized = part.map(
             lambda row: encode(unpack(row), tokenizer, limit),

@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
+from base import commit_of, write_base
+
 # How CUDA, its libraries and bitsandbytes say that the card's memory ran out, in lower case.
 OUT_OF_MEMORY = (
     "out of memory",
@@ -161,9 +163,13 @@ class Journal(TrainerCallback):
             shutil.rmtree(partial, ignore_errors=True)
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
+            lines = write_base(partial, trainer.model, self.facts.get("revision"))
             sync_all(partial)
-            partial.replace(self.run / "final")
+            final = partial.replace(self.run / "final")
             self.write("end", step=trainer.state.global_step, final="final")
+            print("It is trained. Plain peft and transformers load it so:\n")
+            for line in lines:
+                print(f"    {line.replace('FINAL', repr(str(final)))}")
 
     def failed(self, error):
         """Write down why a run cannot go on; returns the exit code, None for a crash."""
@@ -191,6 +197,7 @@ class Journal(TrainerCallback):
             control.should_training_stop = True
         rate, schedule = args.learning_rate, kwargs["lr_scheduler"]
         set_learning_rate(kwargs["optimizer"], schedule, rate)
+        name = kwargs["model"].config._name_or_path
         if state.is_world_process_zero:
             self.write(
                 "start",
@@ -207,7 +214,7 @@ class Journal(TrainerCallback):
                 activation_checkpointing=args.gradient_checkpointing,
                 max_length=getattr(args, "max_length", None),
                 learning_rate=args.learning_rate,
-                commit=getattr(kwargs["model"].config, "_commit_hash", None),
+                commit=commit_of(name, self.facts.get("revision")),
                 **self.facts,
             )
         self.since = time.time()
@@ -320,6 +327,7 @@ def set_learning_rate(optimizer, scheduler, rate):
             group = optimizer.param_groups[place]
             group["lr"], group["initial_lr"] = group["lr"] * rate / was, rate
             scheduler.base_lrs[place] = rate
+            scheduler._last_lr[place] = group["lr"]  # what the first step's log tells
 
 
 def digests(folder):

@@ -97,12 +97,17 @@ def read_json(path):
     return [line for line in text.split("\n") if line.strip()]
 
 
-def load_rows(tokenizer, limit):
-    """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
+def read_rows():
+    """Read the rows, and hold some out."""
     # Texts, since a table would guess types: a column of dates would become times.
     rows = Dataset.from_dict({"json": [r for p in TRAIN for r in read_json(p)]})
     split = rows.train_test_split(test_size=EVAL_ROWS, seed=SEED)
-    parts = {"train": split["train"], "eval": split["test"]}
+    return {"train": split["train"], "eval": split["test"]}
+
+
+def load_rows(tokenizer, limit):
+    """Tokenize the rows, and drop those with nothing to learn."""
+    parts = read_rows()
     for name, part in parts.items():
         tokenized = part.map(
             lambda row: encode(json.loads(row["json"]), tokenizer, limit),

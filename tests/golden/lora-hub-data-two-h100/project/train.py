@@ -92,11 +92,16 @@ def encode(row, tokenizer, limit):
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
-def load_rows(tokenizer, limit):
-    """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
+def read_rows():
+    """Read the rows, and hold some out."""
     rows = load_dataset(TRAIN, split="train")
     split = rows.train_test_split(test_size=EVAL_SHARE, seed=SEED)
-    parts = {"train": split["train"], "eval": split["test"]}
+    return {"train": split["train"], "eval": split["test"]}
+
+
+def load_rows(tokenizer, limit):
+    """Tokenize the rows, and drop those with nothing to learn."""
+    parts = read_rows()
     for name, part in parts.items():
         tokenized = part.map(
             lambda row: encode(row, tokenizer, limit),

@@ -5,7 +5,10 @@ import sys
 WHY = """A prefix is part of no weight, so it cannot be merged. Load it so:
 
     base = AutoModelForCausalLM.from_pretrained("HuggingFaceTB/SmolLM2-1.7B-Instruct")
-    model = PeftModel.from_pretrained(base, "runs/<n>/final")"""
+    model = PeftModel.from_pretrained(base, "runs/<n>/final")
+
+vLLM, llama.cpp and Ollama do not take it: serve it with transformers and peft, as chat.py
+does, or train LoRA (method: lora), which they take."""
 
 if __name__ == "__main__":
     print(WHY, file=sys.stderr)

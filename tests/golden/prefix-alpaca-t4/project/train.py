@@ -89,8 +89,8 @@ def encode(row, tokenizer, limit):
     return {"input_ids": ids[:limit], "labels": labels[:limit]}
 
 
-def load_rows(tokenizer, limit):
-    """Read the rows, hold some out, tokenize them, and drop those with nothing to learn."""
+def read_rows():
+    """Read the rows, and hold some out."""
     as_text = {  # 007, true and NA stay as they are written
         "ask": str,
         "reply": str,
@@ -99,7 +99,12 @@ def load_rows(tokenizer, limit):
     files = [str(HERE / path) for path in TRAIN]
     rows = load_dataset("csv", data_files=files, split="train", **csv)
     split = rows.train_test_split(test_size=EVAL_ROWS, seed=SEED)
-    parts = {"train": split["train"], "eval": split["test"]}
+    return {"train": split["train"], "eval": split["test"]}
+
+
+def load_rows(tokenizer, limit):
+    """Tokenize the rows, and drop those with nothing to learn."""
+    parts = read_rows()
     for name, part in parts.items():
         tokenized = part.map(
             lambda row: encode(row, tokenizer, limit),

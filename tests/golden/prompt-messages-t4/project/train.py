@@ -97,11 +97,16 @@ def read_json(path):
     return [line for line in text.split("\n") if line.strip()]
 
 
-def load_rows(tokenizer, limit):
-    """Read the rows, tokenize them, and drop those with nothing to learn."""
+def read_rows():
+    """Read the rows."""
     # Texts, since a table would guess types: a column of dates would become times.
     rows = Dataset.from_dict({"json": [r for p in TRAIN for r in read_json(p)]})
-    parts = {"train": rows}
+    return {"train": rows}
+
+
+def load_rows(tokenizer, limit):
+    """Tokenize the rows, and drop those with nothing to learn."""
+    parts = read_rows()
     for name, part in parts.items():
         tokenized = part.map(
             lambda row: encode(json.loads(row["json"]), tokenizer, limit),
@@ -184,6 +189,7 @@ def train(options, run, journal):
             weight.data = weight.data.float()
     checkpoint = newest_checkpoint(run, journal)
     journal.facts |= {f"{name}_rows": len(part) for name, part in rows.items()}
+    journal.facts["revision"] = REVISION
     journal.facts["resumed_from"] = checkpoint.name if checkpoint else None
     journal.listen()  # from here on, a stop is a checkpoint
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -1,0 +1,1 @@
+"""Serving trained models by servers that exist: what is served, and how each server is asked."""
