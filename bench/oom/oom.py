@@ -73,7 +73,7 @@ def run_all(options: argparse.Namespace) -> int:
         wanted = [smaller(case) for case in wanted if case.phase != "load"]
     make_models({case.model for case in wanted}, folder, options.pretend)
     python = folder / "capped"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "capped.py"} "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "oom_capped.py"} "$@"\n')
     python.chmod(0o755)
     places = {case.id: place_of(case, folder) for case in wanted}
     with ThreadPoolExecutor(os.cpu_count()) as pool:

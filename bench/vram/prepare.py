@@ -30,7 +30,7 @@ STEPS = 3  # the second step is the first that starts with optimizer state; one 
 ARCHIVE = "vram.tar.gz"
 SPECIAL = ("bos_token_id", "eos_token_id")
 SHAPES = ("config.json", "tensors.json")
-CARRIED = ("train.py", "journal.py", "plan.json")
+CARRIED = ("train.py", "journal.py", "base.py", "plan.json")
 # What the presets stand for in architectures that the compiler has no names for: transformers
 # 5.23, models/<architecture>/modeling_*.py.
 _ATTENTION = {"attention-min": ["q_proj", "v_proj"]}

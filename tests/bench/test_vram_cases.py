@@ -54,8 +54,10 @@ def test_the_split_is_by_architecture() -> None:
     assert set(cases.LARGE) <= set(cases.TUNE) | set(cases.SCORE)
     splits = Counter(case.split for case in grid.grid())
     assert splits["score"] > splits["tune"] > 60
+    names = {"tune": cases.TUNE, "score": cases.SCORE, "fresh": cases.FRESH}
+    assert not set(cases.FRESH) & (set(cases.TUNE) | set(cases.SCORE))
     for case in grid.grid():
-        assert case.split == ("tune" if case.architecture in cases.TUNE else "score")
+        assert case.architecture in names[case.split]
 
 
 def test_models_have_the_architecture_that_they_are_listed_under() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import capped
 import cases
 import grid
+import predictions
 import pytest
 import report
 import tables
@@ -42,7 +43,10 @@ def test_the_report_tells_the_splits_and_the_verdicts_apart(
     monkeypatch.setattr(capped, "FILE", tmp_path / "capped.json")
     monkeypatch.setattr(report, "draw", lambda *_: [])
 
-    def memory(case: cases.Case, *_: Any, **__: Any) -> Any:
+    def memory(case: cases.Case, folder: Path, *_: Any, **__: Any) -> Any:
+        config = folder / "models" / case.folder / "config.json"
+        config.parent.mkdir(parents=True)
+        config.write_text("{}")
         verdict = "no" if case.cap_gib else "fits"
         sizes = {"allocated_peak_bytes": 4 * GIB, "peak_bytes": 5 * GIB, "phase": "train"}
         interval = {"low_bytes": 4 * GIB, "high_bytes": 6 * GIB}
@@ -50,7 +54,7 @@ def test_the_report_tells_the_splits_and_the_verdicts_apart(
             memory=SimpleNamespace(**sizes, **interval, verdict=verdict, method="tape")
         )
 
-    monkeypatch.setattr(report, "predict", memory)
+    monkeypatch.setattr(predictions, "predict", memory)
     died = {"exit": 76, "said": "CUDA out of memory"}
     lines = [
         result(tune, 5 * GIB),
@@ -116,3 +120,30 @@ def test_the_interval_and_capped_rows_are_counted_rightly() -> None:
     assert report.outcome(result(CASE, 7 * GIB), 8 * GIB) == "ran"
     assert report.outcome(result(CASE, GIB, exit=76), None) == "died"
     assert report.outcome(result(CASE, GIB, exit=124), None) == "failed"
+
+
+def test_a_prediction_is_kept_for_the_code_that_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = next(iter(grid.grid()))
+    made = predictions.Prediction(
+        case=case.id,
+        gpu="NVIDIA H200",
+        code="now",
+        config="",
+        allocated=1,
+        driver=2,
+        low=1,
+        high=3,
+        verdict="fits",
+        phase="train",
+        way="tape",
+    )
+    monkeypatch.setattr(predictions, "code", lambda: "now")
+    first = predictions.Predictions(tmp_path)
+    first._keep(made)
+    again = predictions.Predictions(tmp_path)
+    again.make([(case, "NVIDIA H200")])  # nothing is missing
+    assert again.of(case, "NVIDIA H200") == made
+    monkeypatch.setattr(predictions, "code", lambda: "later")
+    assert not predictions.Predictions(tmp_path).made

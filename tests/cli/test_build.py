@@ -21,6 +21,11 @@ FILES = {
     "plan.json",
     "requirements.txt",
     "train.py",
+    "base.py",
+    "handover.py",
+    "metrics.py",
+    "review.py",
+    "shards.py",
 }
 
 

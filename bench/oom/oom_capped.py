@@ -1,6 +1,6 @@
 """A Python for `ftspec run --python`: runs a project's script as it is, under a cap.
 
-    OOM_CAP_BYTES=2000000000 python bench/oom/capped.py train.py --resume
+    OOM_CAP_BYTES=2000000000 python bench/oom/oom_capped.py train.py --resume
 
 OOM_CAP_BYTES    what the allocator may reserve of the card (set_per_process_memory_fraction);
                  beyond it CUDA's allocator raises its own error, as on a card of that size
