@@ -159,7 +159,8 @@ def facts(run: Run) -> list[str]:
         lines.append(f"  ended by {ended[-1].kind}{step}{text}")
     for problem in run.problems:
         where = f"line {problem.line}: " if problem.line else ""
-        lines.append(f"  not read: {where}{printable(problem.text)}")
+        label = "note" if problem.is_note else "not read"
+        lines.append(f"  {label}: {where}{printable(problem.text)}")
     return lines
 
 
@@ -167,7 +168,7 @@ def _held_out(run: Run) -> str:
     held_out = run.held_out
     losses = [record.loss for record in held_out if record.loss is not None]
     if not losses:
-        return "  no evaluations: whether it overfits cannot be told"
+        return "  no evaluations"
     names = sorted({record.name for record in run.evals if record.name})
     sets = f" of {len(names)} sets" if len(names) > 1 else ""
     best = min(range(len(losses)), key=losses.__getitem__)
@@ -219,7 +220,7 @@ def _prescription(
         if text:
             lines += _wrapped(f"    {label}: {printable(text)}", width, "      ")
     shown, notes = patch_lines(remedy, item)
-    if shown and place:
+    if any(before.patch for before in finding.prescriptions[:place]):  # the same file again
         shown = [line for line in shown if not line.startswith(("--- ", "+++ "))]
     lines += [_painted(printable(line), paint) for line in shown]
     for note in notes:

@@ -1,9 +1,11 @@
 """The closed loop: inject a fault, diagnose its log, apply what is prescribed, run again.
 
     python bench/doctor/loop.py run OUT.jsonl --jobs 14 --seconds 480
-    python bench/doctor/loop.py report OUT.jsonl             # writes LOOP.md
+    python bench/doctor/loop.py anew OUT.tar.gz ANEW.jsonl --doctor after
+    python bench/doctor/loop.py report OUT.jsonl --anew ANEW.jsonl       # writes LOOP.md
 
-`run` appends one line a run and passes over what is there. loop_faults.py says what is injected
+`run` appends one line a run and passes over what is there. `anew` diagnoses the logs that it
+packed with the doctor that is imported, and trains nothing. loop_faults.py says what is injected
 and how it is judged, loop_train.py what is trained. README.md beside this file says more.
 """
 
@@ -16,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -48,6 +51,11 @@ def main() -> int:
     run_verb.add_argument("--work", type=Path, default=Path("/tmp/ftspec-loop"))
     report_verb = verbs.add_parser("report")
     report_verb.add_argument("out", type=Path)
+    report_verb.add_argument("--anew", type=Path, help="what `anew` wrote")
+    anew_verb = verbs.add_parser("anew", help="diagnose the packed logs with another doctor")
+    anew_verb.add_argument("logs", type=Path)
+    anew_verb.add_argument("out", type=Path)
+    anew_verb.add_argument("--doctor", required=True, help="what the report calls it")
     base_verb = verbs.add_parser("base", help="pre-train one base")
     base_verb.add_argument("name", choices=program.BASES)
     base_verb.add_argument("folder", type=Path)
@@ -60,11 +68,14 @@ def main() -> int:
         program.pretrain(options.name, options.folder, device)
     elif options.verb == "run":
         Loop(options).run()
+    elif options.verb == "anew":
+        diagnose_anew(options.logs, options.out, options.doctor)
     else:
         from loop_report import report
 
         here = Path(__file__).parent
-        (here / "LOOP.md").write_text(report(rows_of(options.out)), encoding="utf-8")
+        anew = rows_of(options.anew) if options.anew else []
+        (here / "LOOP.md").write_text(report(rows_of(options.out), anew), encoding="utf-8")
     return 0
 
 
@@ -151,7 +162,7 @@ class Loop:
         self.done[key] = row
         with self.options.out.open("a", encoding="utf-8") as stream:
             stream.write(program.dump(row))
-        said = ", ".join(f["name"] for f in row["findings"] if f["severity"] != "info")
+        said = ", ".join(each["name"] for each in row["findings"] if is_loud(each))
         value = "not finite" if row["held_out"] is None else f"{row['held_out']:.3f}"
         print(
             f"{'/'.join(map(str, key)):38} {value:>10} {row['seconds']:5.0f} s  {said}"
@@ -213,6 +224,26 @@ def diagnosed(folder: Path, variation: int) -> Row:
     after = spec.read_text(encoding="utf-8")
     spec.write_text(before, encoding="utf-8")
     return found | {"patched": after if after != before else None}
+
+
+def diagnose_anew(logs: Path, out: Path, doctor: str) -> None:
+    """Write what the doctor that is imported says of each packed log, and the spec it asks for."""
+    kept = [row for row in rows_of(out) if row["doctor"] != doctor]
+    with tempfile.TemporaryDirectory() as place:
+        with tarfile.open(logs) as packed:
+            packed.extractall(place, filter="data")
+        for folder in sorted(Path(place).iterdir()):
+            kind, variation, arm = folder.name.rsplit("-", 2)
+            row = diagnosed(folder, int(variation))
+            key: Row = {"doctor": doctor, "kind": kind, "variation": int(variation), "arm": arm}
+            loud = [each for each in row["findings"] if is_loud(each)]
+            kept.append(key | {"findings": loud, "patched": row["patched"]})
+    out.write_text("".join(map(program.dump, kept)), encoding="utf-8")
+
+
+def is_loud(finding: Row) -> bool:
+    """Say whether a finding is a warning or an error."""
+    return bool(finding["severity"] != "info")
 
 
 def _told(finding: Any) -> Row:

@@ -319,13 +319,17 @@ def _final(draft: Draft, work: Work) -> Work:
     if held_out is not None and not draft["data.packing"]:
         longest = min(draft["data.max_length"], held_out.longest)
         work = replace(work, eval_length=longest, eval_padded=_padded(draft, held_out))
+    held_rows: int | None = draft["data.eval_rows"]
+    eval_batch: int = draft["train.eval_batch_size"]
     return replace(
         work,
         batch=draft["train.batch_size"],
         counted=_counted(draft, draft["train.batch_size"]),
         accumulation=draft["train.gradient_accumulation"],
         checkpointing=draft["train.activation_checkpointing"],
-        eval_batch=draft["train.eval_batch_size"] if draft["data.eval_from"] != "none" else 0,
+        eval_batch=0
+        if draft["data.eval_from"] == "none"
+        else min(eval_batch, held_rows or eval_batch),  # no batch has more rows than there are
     )
 
 

@@ -32,10 +32,14 @@ class EvalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in the log that could not be read; lines count from 1."""
+    """Something in the log that could not be read; lines count from 1.
+
+    A note is about what was read and is not used.
+    """
 
     text: str
     line: int | None = None
+    is_note: bool = False
 
 
 @dataclass(frozen=True, slots=True)

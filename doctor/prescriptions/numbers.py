@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from ftspec.doctor.prescriptions.case import Case, advice
-from ftspec.doctor.prescriptions.rates import RUNAWAY, lower_rate, runs_away
+from ftspec.doctor.prescriptions.rates import (
+    RUNAWAY,
+    lower_rate,
+    runs_away,
+    unusually_high,
+)
 from ftspec.spec.finding import Finding, Prescription
+from ftspec.spec.model import TARGET_PRESETS
 
 LONGEST = 8192
 
 
 def not_finite(finding: Finding, case: Case) -> list[Prescription]:
-    """Another number format where float16 is known to be used; then a tenth of the rate."""
-    return [*_bfloat16(case), *runs_away(finding, case), *_alpha(case)]
+    """Another number format where float16 is known to be used; then a tenth of the rate.
+
+    A run without one finite loss, at a rate that is no higher than usual ones, has not run away:
+    0/0 of rows without an answer comes before the rate.
+    """
+    masked = []
+    if finding.evidence.get("from_start") and not unusually_high(case):
+        masked = [remedy for remedy in nothing_counted(finding, case) if remedy.patch]
+    return [*_bfloat16(case), *masked, *runs_away(finding, case), *_alpha(case)]
 
 
 def diverges(finding: Finding, case: Case) -> list[Prescription]:
@@ -39,7 +52,11 @@ def vanishing(finding: Finding, case: Case) -> list[Prescription]:
 
 
 def nothing_counted(finding: Finding, case: Case) -> list[Prescription]:
-    """Longer rows, so that answers are not cut away; then the mask itself."""
+    """What the spec says that can mask all answers: a short length, a template; then the mask.
+
+    A length that is left open is fitted to the rows, so a template of the spec's own is then the
+    likelier cause.
+    """
     now = case.written("data.max_length")
     expect = "a loss above 0 at the first step"
     refuted = "it is still 0: then the template or the mask leaves no answer"
@@ -48,11 +65,11 @@ def nothing_counted(finding: Finding, case: Case) -> list[Prescription]:
     if now is not None and now < LONGEST:
         edit = case.edit("data.max_length", min(LONGEST, 4 * now))
         found.append(Prescription((edit,), reason, expect, refuted))
-    elif now is None:
-        found.append(advice(f"{reason} (`data.max_length`)", expect, refuted))
     if case.written("model.chat_template") is not None:
         edit = case.edit("model.chat_template", None)
         found.append(Prescription((edit,), "the tokenizer's own chat template", expect))
+    if now is None:
+        found.append(advice(f"{reason} (`data.max_length`)", expect, refuted))
     found.append(advice("look at one row's labels: `ftspec data check` finds `all-masked` rows"))
     return found
 
@@ -63,7 +80,7 @@ def not_wired(finding: Finding, case: Case) -> list[Prescription]:
     targets, alpha = case.written("method.target_modules"), case.written("method.alpha")
     dropout = case.written("method.dropout")
     expect = "the loss moves within the first records"
-    if isinstance(targets, list | tuple):
+    if isinstance(targets, list | tuple) and not set(targets) & set(TARGET_PRESETS):
         edit = case.edit("method.target_modules", "attention")
         found.append(Prescription((edit,), "the architecture's own attention modules", expect))
     if alpha is not None and alpha < 1:

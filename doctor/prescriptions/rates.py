@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftspec.doctor.curves.rules.lr_schedule import in_warm_up
 from ftspec.doctor.prescriptions.case import Case, advice, rounded
 from ftspec.spec.edit import number
 from ftspec.spec.finding import Finding, Prescription
@@ -69,7 +70,7 @@ def reward_flat(finding: Finding, case: Case) -> list[Prescription]:
             "rewards in a group differ, and their mean begins to rise",
             "they differ and the mean still does not rise: then the learning rate",
         ),
-        *raise_rate(case, REWARD),
+        *raise_rate(case, REWARD, usual=False),
     ]
 
 
@@ -101,15 +102,20 @@ def no_warmup(finding: Finding, case: Case) -> list[Prescription]:
 
 
 def schedule(finding: Finding, case: Case) -> list[Prescription]:
-    """A course that fits the run; where it restarts, its state."""
+    """A course that fits the run; where it restarts, its state; where it only rises, a warm-up."""
+    if finding.evidence.get("kind") == "warm-up":
+        return [warm_up(case, 0.03, "warm up over 3 % of the steps")]
     if finding.evidence.get("kind") == "restart":
         reason = "resume with the scheduler's state, or plan all steps as one run"
         return [advice(reason, "one rise and one decay")]
     written = case.written("train.scheduler")
-    reason = "a scheduler made for the number of steps that are run"
-    if written and written != "linear":
-        return [Prescription((case.edit("train.scheduler", "linear"),), reason)]
-    return [advice(reason, "the learning rate comes down to 0 at the last step")]
+    expect = "the learning rate comes down to 0 at the last step"
+    if written in ("warmup_stable_decay", "cosine_with_min_lr"):  # they take numbers of their own
+        edit = case.edit("train.scheduler", "linear")
+        return [Prescription((edit,), "a course that needs no number but the steps", expect)]
+    if finding.evidence.get("kind") == "other":
+        return [advice("step the scheduler once a step, and let nothing else set the rate", expect)]
+    return [advice("a scheduler made for the number of steps that are run", expect)]
 
 
 def warm_up(case: Case, share: float, reason: str) -> Prescription:
@@ -151,16 +157,28 @@ def lower_rate(case: Case, by: int, expect: str, reached: float | None = None) -
     return Prescription((edit,), reason, expect, AGAIN_AT_ROWS)
 
 
-def raise_rate(case: Case, by: int) -> list[Prescription]:
-    """Multiply the rate, up to the highest that is worth a try."""
+def raise_rate(case: Case, by: int, usual: bool = True) -> list[Prescription]:
+    """Multiply the rate, up to the highest that is worth a try.
+
+    Where ten times as much is still under what is usual for the method, the usual is taken, but
+    not for rewards, which want lower ones. A rate that never came to what the spec asks for is a
+    matter of warm-up.
+    """
     rate = case.rate
     expect = "the loss falls by more than 2 % within the first fifth of the run"
     refuted = "it is as flat as before: then look at masked answers and frozen adapters"
     if rate is None:
         reason = f"multiply the learning rate by {by}; the log does not say what it was"
         return [advice(reason, expect, refuted)]
+    if in_warm_up(case.run):
+        return [warm_up(case, 0.03, "the run ended in its warm-up: warm up over 3 % of the steps")]
     highest = HIGHEST_RATE.get(case.method or "", UNKNOWN_HIGHEST)
     to = rounded(min(rounded(rate) * by, highest))
+    known = USUAL_RATE.get(case.method or "", 0.0)
+    if usual and rounded(rate) * FLAT < known:
+        edit = case.edit("train.learning_rate", known, rate)
+        reason = f"{number(rounded(rate))} is no usual learning rate; {number(known)} is"
+        return [Prescription((edit,), reason, expect, refuted)]
     if to < 2 * rate:
         reason = (
             f"the learning rate, {number(rate)}, is high already and no cause: look whether the "
@@ -173,6 +191,11 @@ def raise_rate(case: Case, by: int) -> list[Prescription]:
         reason += f": {number(to)} is the highest worth a try"
     edit = case.edit("train.learning_rate", to, rate)
     return [Prescription((edit,), reason, expect, refuted)]
+
+
+def unusually_high(case: Case) -> bool:
+    """Say whether the rate is above the highest that is worth a try; not known is no."""
+    return (case.rate or 0.0) > HIGHEST_RATE.get(case.method or "", UNKNOWN_HIGHEST)
 
 
 def _more_rank(case: Case) -> list[Prescription]:

@@ -139,6 +139,15 @@ def test_a_loss_logged_as_null_is_not_finite(make_events, diagnosed) -> None:
     assert names(diagnosed(text)) == ["nan"]
 
 
+def test_nan_from_the_first_record_is_told_from_a_later_one(make_events, diagnosed) -> None:
+    def from_start(losses: list[float]) -> bool:
+        (finding,) = [i for i in diagnosed(make_events(losses)).findings if i.name == "nan"]
+        return bool(finding.evidence["from_start"])
+
+    assert from_start([math.nan] * 12)
+    assert not from_start([2.0, *[math.nan] * 11])
+
+
 def test_memorised_zeros_are_no_hidden_nan(make_events, diagnosed) -> None:
     losses = [2.0, 1.0, 0.4, 0.1, 0.02, 0.004, 0.001, 0.0, 0.0, 0.0]
     assert names(diagnosed(make_events(losses))) == ["memorises"]

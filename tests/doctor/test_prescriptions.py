@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from ftspec.doctor.curves.log import UnreadableLogError
-from ftspec.doctor.diagnose import Diagnosis
+from ftspec.doctor.curves.series import Planned, Run
+from ftspec.doctor.diagnose import Diagnosis, planned
 from ftspec.doctor.examine import examine
 from ftspec.doctor.prescribe import epochs_for
 from ftspec.doctor.report import as_json, as_text
 from ftspec.spec.finding import Severity
+from ftspec.spec.parse import parse
 
 SPEC = """\
 model: meta-llama/Llama-2-7b-hf      # the base
@@ -86,6 +88,25 @@ def test_flat_at_a_high_rate_is_not_raised(make_events, diagnosed) -> None:
     assert patches(found) == {"flat": [[]]}
     (flat,) = [item for item in found.findings if item.name == "flat"]
     assert "high already" in flat.prescriptions[0].reason
+
+
+def test_a_flat_run_that_ended_in_its_warm_up_gets_a_shorter_one(make_events, diagnosed) -> None:
+    rates = [1e-8 * (place + 1) for place in range(40)]
+    log = make_events([1.5 + 0.001 * (place % 3) for place in range(40)], rates=rates)
+    found = diagnosed(log + json.dumps({"event": "end", "step": 400}) + "\n", SPEC)
+    asked = [edit for made in patches(found).values() for patch in made for edit in patch]
+    assert asked == [("train.warmup", None, 0.03)]
+
+
+def test_a_spec_says_what_a_silent_log_does_not() -> None:
+    given = "  batch_size: 4\n  gradient_accumulation: 4\n  scheduler: cosine\n"
+    spec = parse(SPEC + given, "spec").spec
+    assert spec is not None
+    silent = planned(Run("x", "made"), spec)
+    assert (silent.micro_batch, silent.accumulation, silent.effective_batch) == (4, 4, 16)
+    assert (silent.scheduler, silent.learning_rate) == ("cosine", None)
+    said = planned(Run("x", "made", planned=Planned(accumulation=2, scheduler="linear")), spec)
+    assert (said.accumulation, said.effective_batch, said.scheduler) == (2, 8, "linear")
 
 
 def test_divergence_at_an_absurd_rate_goes_to_a_usual_one(make_events, diagnosed) -> None:

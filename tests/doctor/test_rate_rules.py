@@ -113,6 +113,16 @@ def test_a_start_up_transient_is_no_high_rate(rate, make_decay, diagnosed) -> No
     assert "lr-too-high" not in names(found)
 
 
+@pytest.mark.parametrize("size", [12, 48, 100])
+def test_noise_about_a_slow_fall_is_no_detour(size, diagnosed) -> None:
+    for seed in range(20):
+        source = random.Random(seed)
+        fall = [2.5 * (1 - 0.2 * place / size) for place in range(size)]
+        losses = [level * (1 + source.gauss(0, 0.12)) for level in fall]
+        found = diagnosed(state(rows_of(losses, None, [2e-4] * size)))
+        assert "lr-too-high" not in names(found)
+
+
 def test_an_absurd_rate_is_said_beside_the_divergence(diagnosed) -> None:
     losses = [1.64, 11.8, 11.6, *[10.37] * 7]
     found = diagnosed(state(rows_of(losses, None, [5.0] * 10)))
@@ -128,12 +138,83 @@ def test_an_absurd_rate_is_said_beside_the_divergence(diagnosed) -> None:
         ([2e-4 * min(1, place / 4) for place in range(40)], False),
         ([2e-4] * 25 + [0.0] * 15, True),
         ([2e-4] * 20 + [2e-5] * 20, False),
+        # the peak was not logged before the rate began anew
+        (
+            [1.9e-4 - 4e-6 * place for place in range(30)]
+            + [2e-5, 8e-5, 1.4e-4, 2e-4, *[1.9e-4] * 6],
+            True,
+        ),
     ],
 )
 def test_courses_of_the_learning_rate(rates, expected, make_decay, diagnosed) -> None:
     losses = make_decay(40, 2.4, 1.2, 1, 0.02)
     found = diagnosed(state(rows_of(losses, None, rates)))
     assert ("lr-schedule" in names(found)) is expected
+
+
+def schedule_of(diagnosed) -> list[str]:
+    return [i.evidence["kind"] for i in diagnosed.findings if i.name == "lr-schedule"]
+
+
+def test_many_restarts_are_a_schedule_unless_its_name_has_none(
+    make_decay, make_events, diagnosed
+) -> None:
+    losses = make_decay(40, 2.4, 1.2, 1, 0.02)
+    log = make_events(losses, rates=[2e-4 * (1 - (place % 8) / 8) for place in range(40)])
+    spec = "model: tiny\nmethod: lora\ndata: rows.jsonl\ntrain:\n  scheduler: {}\n"
+    assert schedule_of(diagnosed(log)) == []
+    assert schedule_of(diagnosed(log, spec.format("linear"))) == ["restart"]
+    assert schedule_of(diagnosed(log, spec.format("cosine_with_restarts"))) == []
+
+
+def test_a_rise_that_mirrors_the_fall_is_no_lost_state(make_decay, diagnosed) -> None:
+    losses = make_decay(60, 2.4, 1.2, 1, 0.02)
+    cosine = [1e-4 * (1 + math.cos(math.pi * place / 40)) for place in range(60)]
+    assert schedule_of(diagnosed(state(rows_of(losses, None, cosine)))) == ["round"]
+    late = [*cosine[:38], *(2e-4 * share for share in (0.1, 0.3, 0.5, 0.7, 0.9)), *[2e-4] * 17]
+    assert schedule_of(diagnosed(state(rows_of(losses, None, late)))) == ["restart"]
+
+
+def test_a_rate_that_only_rises_is_a_warm_up_of_a_finished_run_alone(
+    make_decay, make_events, diagnosed
+) -> None:
+    rates, end = [1e-6 * (place + 1) for place in range(30)], json.dumps({"event": "end"}) + "\n"
+    log = make_events(make_decay(30, 2.4, 2.35, 1, 0.005), rates=rates)
+    assert schedule_of(diagnosed(log)) == []  # it may still go on
+    assert schedule_of(diagnosed(log + end)) == ["warm-up"]
+    assert "lr-schedule" in loud(diagnosed(log + end))
+    learnt = diagnosed(make_events(make_decay(30, 2.4, 1.4, 1, 0.02), rates=rates) + end)
+    assert schedule_of(learnt) == ["warm-up"] and not loud(learnt)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "dead"),
+    [
+        ([2.6137] * 3, True),
+        ([2.6137] * 2, False),  # two may be alike by chance
+        ([2.6137, 2.6137, 2.6136], False),
+        ([2.6] * 4, False),  # two digits are alike soon
+        ([0.01234] * 4, False),  # nothing left to learn
+    ],
+)
+def test_held_out_loss_alike_digit_for_digit(
+    held_out, dead, make_decay, make_events, diagnosed
+) -> None:
+    log = make_events(make_decay(30, 2.7, 2.5, 1, 0.03), held_out)
+    assert ("dead-gradient" in loud(diagnosed(log))) is dead
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("risen", "expected"), [(8, False), (24, True)])
+def test_a_loss_that_is_long_above_its_start(risen, expected, seed, diagnosed) -> None:
+    source = random.Random(seed)
+    course = [3.2] * risen + [3.2 * 0.97 ** (place + 1) for place in range(57 - risen)]
+    losses = [2.7 + source.gauss(0, 0.04) for _ in range(3)]
+    losses += [level + source.gauss(0, 0.04) for level in course]
+    rates = [6e-3 * (1 - place / 60) for place in range(60)]
+    found = diagnosed(state(rows_of(losses, None, rates)))
+    assert ("lr-too-high" in loud(found)) is expected
+    assert "lr-too-high" not in names(diagnosed(state(rows_of(losses))))  # no rate is known
 
 
 def with_evals(losses, evals, **keys: object) -> list[dict[str, object]]:
@@ -159,6 +240,20 @@ def test_a_sum_over_accumulation_is_named(make_decay, make_events, diagnosed) ->
     log = make_events(losses, evals, accumulation=8, micro_batch=2)
     assert loud(diagnosed(log)) == {"loss-scale"}
     assert "loss-scale" not in names(diagnosed(make_events(losses, evals, accumulation=4)))
+
+
+@pytest.mark.parametrize("steps", [4, 2])
+def test_a_sum_is_named_where_epochs_are_printed_and_the_spec_knows_the_steps(
+    steps, make_decay, diagnosed
+) -> None:
+    lines = []
+    for place, loss in enumerate(make_decay(40, 1.6, 1.2, 1, 0.01), 1):
+        lines.append(f"{{'loss': '{4 * loss:.4g}', 'epoch': '{place / 10:.4g}'}}")
+        if place % 8 == 0:
+            lines.append(f"{{'eval_loss': '{loss:.4g}', 'epoch': '{place / 10:.4g}'}}")
+    spec = "model: tiny\nmethod: lora\ndata: rows.jsonl\ntrain:\n  batch_size: 4\n"
+    found = diagnosed("\n".join(lines) + "\n", f"{spec}  gradient_accumulation: {steps}\n")
+    assert ("loss-scale" in names(found)) is (steps == 4)
 
 
 def test_a_loss_that_stays_above_any_guess(make_decay, diagnosed) -> None:

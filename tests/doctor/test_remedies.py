@@ -64,6 +64,55 @@ def test_nan_in_float16_is_answered_with_bfloat16_first() -> None:
     assert without[0] == {"train.learning_rate": 2e-5}
 
 
+def test_nan_from_the_start_at_a_usual_rate_is_looked_for_in_the_answers_first() -> None:
+    spec = SPEC.replace("float16", "bfloat16")
+    assert answer("nan", {"steps": [10.0, 90.0], "from_start": True}, spec)[:2] == [
+        {"data.max_length": 2048},
+        {"train.learning_rate": 2e-5},
+    ]
+    high = spec.replace("2e-4", "2e-2")
+    first, *_ = answer("nan", {"steps": [10.0, 90.0], "from_start": True}, high)
+    assert list(first) == ["train.learning_rate"]
+
+
+def test_no_answer_at_an_open_length_is_the_template() -> None:
+    spec = SPEC.replace("  max_length: 512\n", "").replace(
+        "  dtype: float16", "  chat_template: own.jinja"
+    )
+    assert answer("zero-loss", {}, spec) == [{"model.chat_template": None}, {}, {}]
+    short = spec.replace("  train: data/train.jsonl", "  train: x.jsonl\n  max_length: 64")
+    assert answer("zero-loss", {}, short)[:2] == [
+        {"data.max_length": 256},
+        {"model.chat_template": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "expected"),
+    [
+        ("flat", "3e-6", 2e-4),
+        ("plateau", "3e-6", 2e-4),
+        ("flat", "5e-5", 5e-4),  # ten times is above what is usual
+        ("plateau", "5e-5", 1.5e-4),
+        ("reward-flat", "3e-6", 9e-6),  # rewards want lower rates
+    ],
+)
+def test_a_rate_far_below_the_usual_becomes_the_usual(name, rate, expected) -> None:
+    spec = SPEC.replace("2e-4", rate).replace("  r: 1\n", "  r: 16\n")
+    patches = answer(name, {}, spec)
+    assert {"train.learning_rate": expected} in patches
+
+
+def test_a_scheduler_is_changed_only_where_it_takes_numbers_of_its_own() -> None:
+    spec = SPEC + "  scheduler: {}\n"
+    for kind in ("spent", "high", "round", "other"):
+        assert answer("lr-schedule", {"kind": kind}, spec.format("cosine")) == [{}]
+    stable = answer("lr-schedule", {"kind": "spent"}, spec.format("warmup_stable_decay"))
+    assert stable == [{"train.scheduler": "linear"}]
+    assert answer("lr-schedule", {"kind": "restart"}, spec.format("linear")) == [{}]
+    assert answer("lr-schedule", {"kind": "warm-up"}, SPEC) == [{"train.warmup": 0.03}]
+
+
 @pytest.mark.parametrize(
     ("name", "evidence", "expected"),
     [
@@ -91,6 +140,11 @@ def test_what_a_spec_can_do_to_kill_gradients() -> None:
         {"method.dropout": 0.05},
         {},
     ]
+
+
+def test_modules_that_a_preset_names_are_not_replaced() -> None:
+    spec = SPEC.replace("  alpha: 160", "  target_modules: [all-linear]")
+    assert answer("dead-gradient", {}, spec) == [{}]
 
 
 def test_a_rate_of_zero_becomes_the_usual_one() -> None:

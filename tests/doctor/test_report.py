@@ -8,11 +8,11 @@ import re
 import pytest
 
 from ftspec.doctor.chart import draw
-from ftspec.doctor.curves.series import Record, Run
+from ftspec.doctor.curves.series import Problem, Record, Run
 from ftspec.doctor.diagnose import Diagnosed, Diagnosis
 from ftspec.doctor.github import as_github
 from ftspec.doctor.patches.config import ConfigText
-from ftspec.doctor.report import as_json, as_text
+from ftspec.doctor.report import as_json, as_text, facts
 from ftspec.spec.finding import Edit, Finding, Prescription, Severity
 
 EVALS = [2.10, 1.95, 1.93, 2.05, 2.31, 2.48]
@@ -75,6 +75,27 @@ def test_long_names_of_findings_do_not_shift_the_marks() -> None:
         axis = next(line for line in lines if "+---" in line)
         marks = next(line for line in lines if "^^^" in line)
         assert marks.index("^") == axis.index("-")
+
+
+def test_the_file_is_named_above_its_first_change(sick: Diagnosed) -> None:
+    first = Prescription((), "look first")
+    edits = (Edit("train.learning_rate", 2e-4, 2e-5), Edit("train.epochs", None, 2))
+    remedies = (first, *(Prescription((edit,), "then") for edit in edits))
+    finding = Finding("FT499", "made", "made", Severity.WARNING, prescriptions=remedies)
+    shown = as_text(Diagnosis((Diagnosed(sick.run, (finding,), sick.spec),)))
+    assert shown.count("+++ ftspec.yaml") == 1
+    assert shown.index("+++ ftspec.yaml") < shown.index("+  learning_rate:")
+
+
+def test_what_was_read_and_is_not_used_is_a_note() -> None:
+    problems = (Problem("a table of 2 runs", is_note=True), Problem("broken", 3))
+    lines = facts(Run("x", "made", problems=problems))
+    assert lines == ["  note: a table of 2 runs", "  not read: line 3: broken"]
+
+
+def test_missing_evaluations_are_explained_once(make_decay, make_events, diagnosed) -> None:
+    shown = as_text(Diagnosis((diagnosed(make_events(make_decay(40, 2.4, 1.2, 1, 0.02))),)))
+    assert shown.count("whether it overfits cannot be told") == 1
 
 
 def test_json_names_what_is_patched(sick: Diagnosed) -> None:

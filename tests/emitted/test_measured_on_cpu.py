@@ -74,7 +74,7 @@ def test_full_fine_tuning_with_early_stopping_and_rows_held_out_in_a_file(
 
     assert tree_digest(user) == before, "nothing of the user's has changed"
     written = [path for path in (folder / "project" / "runs").rglob("*") if path.is_file()]
-    small = {".lock", "alive", "events.jsonl"}
+    small = {".lock", "alive", "base.json", "events.jsonl"}
     assert {path.name for path in written} == small, "no weights are saved"
 
 

@@ -125,7 +125,9 @@ def test_edited_scripts_are_left_alone(project: Path) -> None:
 
 
 def test_evaluating_without_memory_is_76(project: Path) -> None:
-    (project / "runs/1/final").mkdir(parents=True)
+    final = project / "runs/1/final"
+    final.mkdir(parents=True)
+    (final / "adapter_config.json").write_text("{}")
     text = (project / "evaluate.py").read_text()
     fails = 'raise torch.OutOfMemoryError("CUDA out of memory.")\n'
     text = text.replace("def load_tokenizer():", "def load_tokenizer():\n    " + fails, 1)

@@ -149,6 +149,10 @@ class Builder:
         else:
             self.unused += 1
 
+    def note(self, text: str) -> None:
+        """Note that something was read and is not used."""
+        self.problems.append(Problem(text, is_note=True))
+
     def leave(self, text: str, line: int) -> None:
         """Count a line that looks like a record and is not used; the first is shown."""
         self._left += 1
@@ -213,7 +217,7 @@ class Builder:
         if rank < self._rank:
             if self.size and self._rank < NO_LOSS:
                 said = f"{self.size:,} records of another loss than `{loss}` are not used"
-                self.problem(said)
+                self.note(said)
                 self.columns, self.size, self._shapes = {}, 0, {}
             self._rank = rank
         return rank == self._rank

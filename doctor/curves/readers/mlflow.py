@@ -124,7 +124,7 @@ def _newest(database: sqlite3.Connection, builder: Builder) -> str | None:
     with_loss = [run for run, keys in logged.items() if _has_loss(keys)]
     started = dict(database.execute("select run_uuid, start_time from runs"))
     if len(with_loss) > 1:
-        builder.problem(f"the database holds {len(with_loss)} runs: the newest is read")
+        builder.note(f"the database holds {len(with_loss)} runs: the newest is read")
     return max(with_loss, key=lambda run: (started.get(run) or 0, run), default=None)
 
 

@@ -55,7 +55,7 @@ def read(log: Log) -> Run:
                 builder.event("start", f"run {run}")
             _rows(builder, log, place, mark, columns)
         if len(exported) > 1:
-            builder.problem(f"a table of {len(exported)} runs: each is read, one is judged")
+            builder.note(f"a table of {len(exported)} runs: each is read, one is judged")
     return builder.run(log.name, FORMAT)
 
 

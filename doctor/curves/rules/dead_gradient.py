@@ -1,9 +1,10 @@
 """Steps that change nothing: the weights that are trained are not those of the loss.
 
 What it finds
-    Three kinds. *Zero*: the gradient norm is exactly 0 in half of the records or more, with a
-    loss above 0.05. *Same again*: losses come back digit for digit far more often than chance
-    allows, without a trend. *Not wired*: the loss moves by less than 0.2 % and by no more than
+    Four kinds. *Zero*: the gradient norm is exactly 0 in half of the records or more, with a
+    loss above 0.05. *Held-out alike*: held-out loss is the same in all evaluations, digit for
+    digit. *Same again*: losses come back digit for digit far more often than chance allows,
+    without a trend. *Not wired*: the loss moves by less than 0.2 % and by no more than
     its noise, while the steps taken (learning rate times gradient norm, summed) should have
     lowered it by ten times as much.
 
@@ -11,7 +12,8 @@ Why it matters
     The run costs what a run costs and leaves the model as it was.
 
 Evidence it needs
-    Three gradient norms; or 12 losses with four decimals; or 40 losses, norms and rates.
+    Three gradient norms; or three evaluations with four digits; or 12 losses with four decimals;
+    or 40 losses, norms and rates.
 
 Example
     ```
@@ -43,6 +45,7 @@ from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
 ZEROS = 3
+EVALUATIONS, DIGITS = 3, 4
 REPEATS_NEED, WIRES_NEED = 12, 40
 BY_CHANCE = 10.0  # times as many repeats as a smooth density would give
 DECIMALS = 4
@@ -58,7 +61,7 @@ def find(run: Run) -> Iterator[Finding]:
     """Yield the finding for steps that change nothing."""
     if run.is_reinforcement or not run.losses:
         return
-    found = _zero(run) or _same_again(run) or _not_wired(run)
+    found = _zero(run) or _held_out_alike(run) or _same_again(run) or _not_wired(run)
     if found:
         yield found
 
@@ -77,6 +80,29 @@ def _zero(run: Run) -> Finding | None:
         help=HELP,
         evidence={"zeros": zeros, "of": len(norms), "threshold": max(ZEROS, len(norms) / 2)},
         confidence=0.95,
+    )
+
+
+def _held_out_alike(run: Run) -> Finding | None:
+    """Weights that move at all move the fourth digit of a loss over the same rows."""
+    losses = [record.loss for record in run.held_out if record.loss is not None]
+    digits = len(f"{losses[0]:.10g}".replace(".", "").strip("0")) if losses else 0
+    if len(losses) < EVALUATIONS or len(set(losses)) > 1 or digits < DIGITS or losses[0] < LEARNT:
+        return None
+    return RULE.finding(
+        f"held-out loss is {losses[0]:.10g} in all {len(losses)} evaluations: the weights do not "
+        "change",
+        found=f"digit for digit; the training loss goes from {figure(run.losses[0])} to "
+        f"{figure(run.losses[-1])}",
+        help=HELP,
+        evidence={
+            "steps": span(run.held_out, 0, len(run.held_out) - 1),
+            "level": losses[0],
+            "evaluations": len(losses),
+            "threshold": EVALUATIONS,
+            "learning_rate": run.peak_learning_rate,
+        },
+        confidence=0.9 if digits > DIGITS else 0.7,
     )
 
 

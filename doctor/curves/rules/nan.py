@@ -76,6 +76,7 @@ def find(run: Run) -> Iterator[Finding]:
             "steps": span(records, places[where[0]], places[where[-1]]),
             "first": written,
             "records": len(where),
+            "from_start": len(where) == len(losses),
             "hidden": bool(hidden),
             "loss_before": before.loss if before else None,
             "grad_norm_before": before.grad_norm if before else None,

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftspec.doctor.curves.series import Run
+from ftspec.doctor.curves.words import count
 from ftspec.spec.finding import Finding, Severity
 from ftspec.spec.rule import Rule
 
@@ -46,20 +47,21 @@ def find(run: Run) -> Iterator[Finding]:
             "that are\nread: ftspec diagnose --help",
         )
         return
+    unread = sum(not problem.is_note for problem in run.problems)
     ended = next((event for event in reversed(run.events) if event.kind in ENDS), None)
     found, help = "nothing was logged yet", "wait for the first log line, then look again"
     if ended:
         said = f": {ended.text}" if ended.text else ""
         found = f"the run ended before its first log line ({ended.kind}{said})"
         help = "see the run's own output for what stopped it"
-    elif run.problems:
-        found = f"{len(run.problems)} places in it cannot be read"
+    elif unread:
+        found = f"{count(unread, 'place')} in it cannot be read"
         help = "name the file that holds the losses"
     yield RULE.finding(
         "the log holds no loss",
         found=found,
         help=help,
-        evidence={"ended": ended.kind if ended else None, "problems": len(run.problems)},
+        evidence={"ended": ended.kind if ended else None, "problems": unread},
     )
 
 

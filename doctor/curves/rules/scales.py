@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
-from ftspec.doctor.curves.series import Run
+from ftspec.doctor.curves.series import EvalRecord, Run
 from ftspec.doctor.curves.statistics import median
 
 RECORDS = 5  # training records before an evaluation that its loss is compared with
@@ -24,17 +26,23 @@ class Scale:
 def scale(run: Run) -> Scale | None:
     """Return training loss over held-out loss; None where they do not stand side by side.
 
-    The later half is taken: at the start training loss is an average over a steep fall.
+    They are matched by steps, or by epochs where the log prints no steps. The later half is
+    taken: at the start training loss is an average over a steep fall.
     """
-    steps = [record.step for record in run.curve]
-    if not steps or any(step is None for step in steps):
-        return None
-    known = [step for step in steps if step is not None]
     ratios = []
-    for record in run.held_out:
-        place = bisect_right(known, record.step) if record.step is not None else 0
+    for place, record in _timed(run):
         near = run.losses[max(0, place - RECORDS) : place]
         if near and record.loss and record.loss > 0:
             ratios.append(median(near) / record.loss)
     later = ratios[len(ratios) // 2 :]
     return Scale(median(later), min(later), max(later), len(ratios)) if later else None
+
+
+def _timed(run: Run) -> Iterator[tuple[int, EvalRecord]]:
+    """Yield each evaluation with the number of training records before it."""
+    for when in (attrgetter("step"), attrgetter("epoch")):
+        times = [when(record) for record in run.curve]
+        known = [record for record in run.held_out if when(record) is not None]
+        if known and None not in times:
+            yield from ((bisect_right(times, when(record)), record) for record in known)
+            return

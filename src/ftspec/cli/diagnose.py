@@ -13,6 +13,7 @@ from ftspec.cli.output import print_json, width
 from ftspec.cli.paint import painter, speaks_unicode
 from ftspec.doctor.compare import Comparison, compare
 from ftspec.doctor.curves.log import UnreadableLogError
+from ftspec.doctor.curves.readers import READERS
 from ftspec.doctor.curves.rules import CURVE_RULES
 from ftspec.doctor.diagnose import STANDARD_INPUT, Diagnosis, SpecText
 from ftspec.doctor.examine import examine
@@ -24,7 +25,7 @@ WIDEST = 120  # columns: a longer line is hard to read
 ALL = "all"
 
 
-@click.command()
+@click.command(epilog=f"Formats that are read: {'; '.join(reader.title for reader in READERS)}.")
 @click.argument("paths", nargs=-1)
 @click.option("--spec", metavar="FILE", help="The spec to patch, where none lies beside the log.")
 @click.option("--config", metavar="FILE", help="Another trainer's config to patch instead.")
