@@ -25,7 +25,7 @@ from ftspec.spec.model import Spec
 from ftspec.spec.values import parse_share
 
 ROWS = 1_000  # of each file: 0.1 s of all rules but near-duplicates and tokens
-WORTH = 1 << 18  # bytes of files from which keeping it is worth a write
+WORTH = 1 << 12  # bytes of files from which keeping it is worth a write (looking costs 0.1 s)
 KEPT = 100  # sets of files of which is kept what was seen
 SHOWN = 20  # rows that a finding names
 FILE = "data.json"
