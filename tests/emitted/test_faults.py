@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,31 @@ def test_a_disk_without_room_is_seen_before_a_save(project: Path, undisturbed: b
     (full,) = of_kind(events(project), "disk-full")
     assert full["step"] == SAVE_EVERY and full["free_bytes"] == 1000 < full["need_bytes"]
     assert final_weights(project) == undisturbed
+
+
+def test_a_small_disk_that_is_really_full(project: Path, undisturbed: bytes) -> None:
+    """A file system of its own, of 64 KiB; made larger, the run goes on."""
+    runs = project / "runs"
+    runs.mkdir()
+    if not mounted(runs, "size=64k"):
+        pytest.skip("no file system can be mounted here")
+    try:
+        assert train(project).returncode == 79
+        assert not whole_checkpoints(project)
+        assert mounted(runs, "remount,size=64m")
+        assert train(project).returncode == 0
+        assert final_weights(project) == undisturbed
+    finally:
+        subprocess.run(["umount", "--lazy", runs], check=True)
+
+
+def mounted(folder: Path, options: str) -> bool:
+    """Mount a file system in memory, or change it; False where this is not allowed."""
+    mount = shutil.which("mount")
+    if mount is None:
+        return False
+    command = [mount, "-t", "tmpfs", "-o", options, "tmpfs", folder]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_weights_that_are_not_finite_are_never_sealed(project: Path, undisturbed: bytes) -> None:
