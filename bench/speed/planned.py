@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "vram"))
 
 import prepare as vram  # noqa: E402
-from cases import ARCHITECTURE_OF, Case  # noqa: E402
+from cases import Case  # noqa: E402
 from rows import text  # noqa: E402
 from settings import SETS, Point, Setting, told  # noqa: E402
 
@@ -33,7 +33,7 @@ def prepare(folder: Path, group: str) -> Path:
     for setting in SETS[group]:
         chosen = choice(setting, folder)
         for point in dict.fromkeys((*setting.points, *([chosen] if group == "judge" else []))):
-            listed.append(written(setting, point, folder))
+            listed.append({**written(setting, point, folder), "chosen": point == chosen})
         print(
             f"{setting.name}: {len(setting.points)} points, the planner's {chosen.id}", flush=True
         )
@@ -76,7 +76,6 @@ def written(setting: Setting, point: Point, folder: Path) -> dict[str, Any]:
 
 def model_of(setting: Setting) -> Case:
     """Return a case of bench/vram, for its model folder: random weights (zeros draw less power)."""
-    assert setting.model in ARCHITECTURE_OF or setting.model
     return Case(model=setting.model, method=setting.method, batch=1, length=8, weights="random")
 
 
