@@ -216,7 +216,7 @@ def test_nothing_is_left_behind(small: Path, cards: Hardware, runs: Child, ftspe
     runs(RECORD)
     before = tree(Path.cwd())
     ftspec_("check", small.name, "--measure")
-    assert tree(Path.cwd()) - before == {"cache", "cache/machine.json"}
+    assert tree(Path.cwd()) - before == {"cache", "cache/data.json", "cache/machine.json"}
 
 
 def test_what_was_measured_is_kept_for_this_machine(
