@@ -1,7 +1,8 @@
-"""Settings whose points are timed: laid down before the first of them ran.
+"""Settings whose points are timed.
 
 `CALIBRATE` may be looked at while `compiler/speed.py` and the planner are worked on. `JUDGE` is
-what the planner's choice is held against; none of its models is in CALIBRATE.
+what the planner's choice is held against: laid down before the first of its points ran, and of
+models that are not in CALIBRATE.
 """
 
 from __future__ import annotations
